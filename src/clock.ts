@@ -1,0 +1,38 @@
+/**
+ * Time and timers, handed in. One clock belongs to each service and one to each store, so that the
+ * real queue code runs under a simulated clock.
+ */
+export interface Clock {
+  /** Milliseconds since 1970. May be wrong, and may jump. */
+  now(): number
+  /** Milliseconds since some fixed moment of this process. Never falls and never jumps. */
+  monotonic(): number
+  setTimeout(callback: () => void, ms: number): unknown
+  clearTimeout(handle: unknown): void
+}
+
+/** Returns a number from 0 (inclusive) to 1 (exclusive), with at least 32 random bits. */
+export type Random = () => number
+
+const ALPHABET = '0123456789abcdefghijklmnopqrstuvwxyz'
+
+/** Returns `length` random characters of `[0-9a-z]`; twelve of them hold 62 bits. */
+export function randomToken(random: Random, length: number): string {
+  let token = ''
+  for (let i = 0; i < length; i++) token += ALPHABET[Math.floor(random() * ALPHABET.length)]
+  return token
+}
+
+/** Waits on the clock. Resolves early, and never rejects, when `signal` aborts. */
+export function sleep(clock: Clock, ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal?.aborted) return resolve()
+    const wake = (): void => {
+      clock.clearTimeout(timer)
+      signal?.removeEventListener('abort', wake)
+      resolve()
+    }
+    const timer = clock.setTimeout(wake, ms)
+    signal?.addEventListener('abort', wake)
+  })
+}

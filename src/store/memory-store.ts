@@ -1,0 +1,171 @@
+import { type Clock, type Random, randomToken } from '../clock.ts'
+import { systemClock, systemRandom } from '../system.ts'
+import { assertCommit, isWrite } from './commit-rules.ts'
+import { RecordIndex, type Row } from './record-index.ts'
+import type {
+  Answer,
+  Hint,
+  Limits,
+  Operations,
+  Put,
+  Query,
+  Store,
+  StoredRecord,
+  Take,
+} from './store.ts'
+import { WakeBoard } from './wake-board.ts'
+
+export interface MemoryStoreOptions {
+  /** Whose `now()` is the store's clock. Default: the system's. */
+  readonly clock?: Pick<Clock, 'now'> | undefined
+  /** Makes versions that no other store has issued. Default: the system's. */
+  readonly random?: Random | undefined
+}
+
+const LIMITS: Limits = {
+  unitPuts: 10_000,
+  batchUnits: 1_000,
+  keyBytes: 512,
+  partBytes: 64 * 2 ** 20,
+  unitBytes: 256 * 2 ** 20,
+}
+
+/**
+ * Keeps records in this process and nowhere else: for tests, and for work that may die with the
+ * process. Guarantee: `process`.
+ *
+ * @example
+ * ```ts
+ * const jobs = new JobQueueService({ storage: createMemoryStore() })
+ * ```
+ */
+export function createMemoryStore(options: MemoryStoreOptions = {}): Store {
+  return new MemoryStore(options)
+}
+
+class MemoryStore implements Store {
+  readonly name = 'memory'
+  readonly guarantee = 'process'
+  readonly clock = 'store'
+  readonly limits: Limits = LIMITS
+  readonly #index = new RecordIndex()
+  readonly #wakes = new WakeBoard()
+  readonly #versions: VersionSource
+  readonly #now: () => number
+  #operations: Operations = { reads: 0, writes: 0, deletes: 0, lists: 0 }
+
+  constructor({ clock = systemClock, random = systemRandom }: MemoryStoreOptions) {
+    this.#versions = new VersionSource(random)
+    this.#now = neverFalling(() => clock.now())
+  }
+
+  async read({ get = [], parts = [], ranges = [], counts = [] }: Query): Promise<Answer> {
+    this.#count({ reads: get.length, lists: ranges.length + counts.length })
+    return {
+      now: this.#now(),
+      got: get.map((key) => {
+        const row = this.#index.get(key)
+        return row && withParts(row, parts)
+      }),
+      ranges: ranges.map((range) => this.#index.range(range).map((row) => withParts(row, []))),
+      counts: counts.map((place) => this.#index.count(place)),
+    }
+  }
+
+  async commit(units: readonly (readonly Put[])[], hint?: Hint): Promise<(string | null)[]> {
+    assertCommit(units, this.limits)
+    const versions = units.map((unit) => this.#commitUnit(unit))
+    if (versions.some((version) => version)) this.#wakes.publish(hint)
+    return versions
+  }
+
+  async take({
+    from,
+    limit,
+    into,
+    score,
+    stamp,
+    unless = [],
+    parts = [],
+  }: Take): Promise<StoredRecord[]> {
+    this.#count({ lists: from.length })
+    if (unless.some((key) => this.#index.get(key) !== null)) return []
+    const rows = from.flatMap((place) => this.#index.range({ place, limit }))
+    rows.sort((a, b) => a.score - b.score || (a.key < b.key ? -1 : 1))
+    return rows.slice(0, limit).map(({ key, version }) => {
+      this.#commitUnit([{ key, expect: version, place: into, score, stamp }])
+      return withParts(this.#index.get(key) as Row, parts)
+    })
+  }
+
+  subscribe(channel: string, hear: (at: number) => void): () => void {
+    return this.#wakes.subscribe(channel, hear)
+  }
+
+  operations(): Operations {
+    return this.#operations
+  }
+
+  async close(): Promise<void> {}
+
+  #commitUnit(unit: readonly Put[]): string | null {
+    if (!this.#index.holds(unit)) return null
+    const writes = unit.filter(isWrite)
+    if (writes.length === 0) return ''
+    const version = this.#versions.next()
+    for (const put of writes) this.#index.set(put.key, this.#index.next(put, version))
+    const deletes = writes.filter((put) => put.drop).length
+    this.#count({ deletes, writes: writes.length - deletes })
+    return version
+  }
+
+  #count(more: Partial<Operations>): void {
+    this.#operations = addOperations(this.#operations, more)
+  }
+}
+
+/** The record as a reader sees it: with the named parts alone. */
+export function withParts(row: Row, names: readonly string[]): StoredRecord {
+  const { parts: stored, ...record } = row
+  const parts: Record<string, string> = {}
+  for (const name of names) {
+    const part = stored[name]
+    if (part !== undefined) parts[name] = part
+  }
+  return { ...record, parts }
+}
+
+/** Issues version tokens: a random prefix of its own, then a counter. */
+export class VersionSource {
+  readonly #random: Random
+  #prefix: string | undefined
+  #issued = 0
+
+  constructor(random: Random) {
+    this.#random = random
+  }
+
+  next(): string {
+    // Drawn at the first use: a module Worker may not ask for randomness while it loads.
+    this.#prefix ??= randomToken(this.#random, 12)
+    return `${this.#prefix}.${(this.#issued++).toString(36)}`
+  }
+}
+
+/** The clock as a store must show it: integer milliseconds that never fall. */
+export function neverFalling(now: () => number): () => number {
+  let last = 0
+  return () => {
+    last = Math.max(last, Math.floor(now()))
+    return last
+  }
+}
+
+export function addOperations(sum: Operations, more: Partial<Operations>): Operations {
+  return {
+    reads: sum.reads + (more.reads ?? 0),
+    writes: sum.writes + (more.writes ?? 0),
+    deletes: sum.deletes + (more.deletes ?? 0),
+    lists: sum.lists + (more.lists ?? 0),
+  }
+}
