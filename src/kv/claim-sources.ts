@@ -1,0 +1,149 @@
+/** Where a drain gets jobs from, other than by the claimer's look at the lines. */
+import { JobState } from '../lifecycle.ts'
+import type { Range, StoredRecord } from '../store/store.ts'
+import { Claim } from './claim.ts'
+import {
+  type Claimer,
+  type ClaimRound,
+  type ClaimSource,
+  LOCAL_SKEW_MS,
+  type Want,
+} from './claimer.ts'
+import type { JobRecord } from './job-record.ts'
+import { PLACES, type PlaceKind, pauseKey, placeOf, rankOf } from './layout.ts'
+import type { StoreSession } from './store-session.ts'
+
+/** Jobs that this process has added and was told to run itself. Nothing is listed for them. */
+export class OwnJobs implements ClaimSource {
+  readonly #session: StoreSession
+  readonly #claimer: Claimer
+  #waiting: JobRecord[] = []
+
+  constructor(session: StoreSession, claimer: Claimer) {
+    this.#session = session
+    this.#claimer = claimer
+  }
+
+  add(record: JobRecord): void {
+    this.#waiting.push(record)
+  }
+
+  async claim(wants: readonly Want[]): Promise<ClaimRound> {
+    const left = new Map(wants.map(({ queueName, limit }) => [queueName, limit]))
+    const taken: JobRecord[] = []
+    this.#waiting = this.#waiting.filter((record) => {
+      const room = left.get(record.queueName) ?? 0
+      if (room === 0) return true
+      left.set(record.queueName, room - 1)
+      taken.push(record)
+      return false
+    })
+    const held = taken.filter(({ life }) => life.lease !== null)
+    const free = taken.filter(({ life }) => life.lease === null)
+    // A job born leased is claimed already; past its lease it belongs to whoever finds it.
+    const claims = held
+      .map((record) => new Claim(this.#session, record))
+      .filter(({ believed }) => believed)
+    claims.push(...(await this.#claimer.claimRecords(free, this.#session.clock.now())))
+    return { claims, nextDueAt: null }
+  }
+}
+
+const LISTED: readonly PlaceKind[] = [
+  'ready',
+  'again',
+  'delayed',
+  'retrying',
+  'held',
+  'lease',
+  'cancelling',
+]
+const LISTED_MAX = 1_000
+
+/**
+ * Jobs of a store whose lists are dear and stale: everything is listed once, and then taken from
+ * that list, each after a look at the record itself.
+ */
+export class ListedJobs implements ClaimSource {
+  readonly #session: StoreSession
+  readonly #claimer: Claimer
+  readonly #queueNames: readonly string[]
+  #runnable: JobRecord[] | null = null
+  #nextDueAt: number | null = null
+
+  constructor(session: StoreSession, claimer: Claimer, queueNames: readonly string[]) {
+    this.#session = session
+    this.#claimer = claimer
+    this.#queueNames = queueNames
+  }
+
+  async claim(wants: readonly Want[]): Promise<ClaimRound> {
+    this.#runnable ??= await this.#list()
+    const claims = await Promise.all(wants.map((want) => this.#claimFor(want)))
+    return { claims: claims.flat(), nextDueAt: this.#nextDueAt }
+  }
+
+  async #claimFor({ queueName, limit }: Want): Promise<Claim[]> {
+    const claims: Claim[] = []
+    while (claims.length < limit) {
+      const index = this.#runnable?.findIndex((record) => record.queueName === queueName) ?? -1
+      const [listed] = index < 0 ? [] : (this.#runnable?.splice(index, 1) ?? [])
+      if (listed === undefined) break
+      claims.push(...(await this.#claimOne(listed)))
+    }
+    return claims
+  }
+
+  /** The list may be a minute old: what the record itself says counts. */
+  async #claimOne({ key }: JobRecord): Promise<Claim[]> {
+    const { now, got } = await this.#session.read({ get: [key], parts: ['data'] })
+    const [stored] = got
+    const record = stored ? this.#claimer.decode(stored) : null
+    return record !== null && isRunnable(record, now)
+      ? this.#claimer.claimRecords([record], now)
+      : []
+  }
+
+  async #list(): Promise<JobRecord[]> {
+    const names = this.#queueNames
+    const to = this.#session.clock.now()
+    const ranges = names.flatMap((name) => LISTED.map((kind) => rangeOf(kind, name, to)))
+    const {
+      now,
+      got,
+      ranges: lists,
+    } = await this.#session.read({ get: names.map(pauseKey), ranges })
+    const paused = new Set(names.filter((_, i) => got[i] !== null))
+    const runnable: JobRecord[] = []
+    for (const stored of lists.flat()) {
+      const record = this.#claimer.decode(stored)
+      if (record === null || paused.has(record.queueName)) continue
+      if (isRunnable(record, now)) runnable.push(record)
+      else if (stored.score < now - LOCAL_SKEW_MS)
+        runnable.push(...(await this.#freed(stored, now)))
+      else this.#nextDueAt = Math.min(this.#nextDueAt ?? Infinity, stored.score)
+    }
+    return runnable.sort((a, b) => rank(a) - rank(b) || (a.key < b.key ? -1 : 1))
+  }
+
+  /** What has lapsed goes back into the line, or to its end if that was once too often. */
+  async #freed(stored: StoredRecord, now: number): Promise<JobRecord[]> {
+    const record = await this.#claimer.moveOn(stored, now)
+    return record !== null && isRunnable(record, now) ? [record] : []
+  }
+}
+
+function rangeOf(kind: PlaceKind, queueName: string, to: number): Range {
+  const range = { place: placeOf(kind, queueName), limit: LISTED_MAX }
+  // The future may be long, and nobody runs it now.
+  return PLACES[kind].class === 'd' ? { ...range, to } : range
+}
+
+function isRunnable({ life }: JobRecord, now: number): boolean {
+  const waits = life.state === JobState.PENDING || life.state === JobState.RETRYING
+  return waits && life.lease === null && (life.runAt === null || life.runAt <= now)
+}
+
+function rank({ priority, createdAt, life }: JobRecord): number {
+  return rankOf(priority, life.runAt ?? createdAt)
+}

@@ -1,0 +1,213 @@
+import { WherryError } from '../errors.ts'
+import { type JobEvent, type JobLife, transition } from '../lifecycle.ts'
+import type { Put, StoredRecord, Wake } from '../store/store.ts'
+import { decodeRecord, encodeRecord, encodeStamp, type JobRecord, stampOf } from './job-record.ts'
+import { channelOf, kindOf, PLACES } from './layout.ts'
+import type { StoreSession } from './store-session.ts'
+
+/** What became of a change to a claimed job. */
+export type ChangeResult =
+  /** It is stored. */
+  | 'done'
+  /** Someone cancelled the job; it waits for its holder to stop. */
+  | 'cancelled'
+  /** Someone else holds the job, or it is settled or gone: nothing was changed. */
+  | 'lost'
+
+/** Rebuilds of one change against a record that keeps moving, before it is given up. */
+const REBUILDS_MAX = 20
+
+/**
+ * One attempt's hold on a job. Every change goes through one serial mailbox and is computed from
+ * the latest known record, so a renewal under way can never overwrite a settlement.
+ */
+export class Claim {
+  readonly owner: string
+  readonly fence: number
+  #record: JobRecord
+  #tail: Promise<unknown> = Promise.resolve()
+  #pending = 0
+  #over: 'cancelled' | 'lost' | null = null
+  readonly #session: StoreSession
+  /** Called once, when it turns out that the job was cancelled or lost. */
+  onOver: (why: 'cancelled' | 'lost') => void = () => {}
+
+  /** `record` is as its claim left it: leased to `owner`. */
+  constructor(session: StoreSession, record: JobRecord) {
+    this.#session = session
+    this.#record = record
+    this.owner = record.owner
+    this.fence = record.life.fence
+  }
+
+  get record(): JobRecord {
+    return this.#record
+  }
+
+  /** Whether a change is on its way, so that a renewal can wait for the next turn. */
+  get busy(): boolean {
+    return this.#pending > 0
+  }
+
+  /** Whether the holder may still believe in its lease. */
+  get believed(): boolean {
+    const { lease } = this.#record.life
+    return lease !== null && this.#session.clock.latest() < lease.until
+  }
+
+  /** Begins a held job in memory alone: the settlement is the next that the store hears. */
+  begin(at: number): void {
+    const { lease } = this.#record.life
+    if (lease !== null) this.#advance({ type: 'started', at, lease })
+  }
+
+  /** Makes the lease last from now. Answers `lost` when the job is no longer this holder's. */
+  renew(): Promise<ChangeResult> {
+    return this.#change(
+      (life) => ({
+        type: 'renewed',
+        until: this.#session.clock.now() + (life.lease?.lengthMs ?? 0),
+      }),
+      {},
+    )
+  }
+
+  /** Stores how far the attempt has come. */
+  progress(progress: number): Promise<ChangeResult> {
+    return this.#change(() => ({ type: 'progressed', progress }), {})
+  }
+
+  /** Ends the claim by `event`; `parts` are stored with it. */
+  settle(event: JobEvent, parts: Put['parts'] = {}, errorIsCut = false): Promise<ChangeResult> {
+    return this.#change(() => event, parts, errorIsCut)
+  }
+
+  #change(
+    eventOf: (life: JobLife) => JobEvent,
+    parts: Put['parts'],
+    errorIsCut = false,
+  ): Promise<ChangeResult> {
+    this.#pending++
+    const result = this.#tail.then(() => this.#apply(eventOf, parts, errorIsCut))
+    this.#tail = result.catch(() => {}).then(() => void this.#pending--)
+    return result
+  }
+
+  async #apply(
+    eventOf: (life: JobLife) => JobEvent,
+    parts: Put['parts'],
+    errorIsCut: boolean,
+  ): Promise<ChangeResult> {
+    for (let rebuild = 0; rebuild < REBUILDS_MAX; rebuild++) {
+      const event =
+        this.#over === 'cancelled'
+          ? ({ type: 'acknowledged' } as const)
+          : eventOf(this.#record.life)
+      const next = this.#next(event, errorIsCut)
+      if (next === null) return this.#over ?? 'lost'
+      const version = await this.#commit(next, event, parts)
+      if (version) {
+        this.#record = { ...next, version }
+        return this.#over === 'cancelled' ? 'cancelled' : 'done'
+      }
+      const found = await this.#find(event)
+      if (found !== null) return found
+      if (rebuild > 0) await this.#session.backOff(rebuild)
+    }
+    throw new WherryError(
+      'store-unavailable',
+      `Cannot change job "${this.#record.id}": it changed ${REBUILDS_MAX} times under this claim`,
+    )
+  }
+
+  #next(event: JobEvent, errorIsCut: boolean): JobRecord | null {
+    if (this.#over === 'lost') return null
+    const life = transition(this.#record.life, event)
+    return life && { ...this.#record, life, errorIsCut: errorIsCut || this.#record.errorIsCut }
+  }
+
+  #advance(event: JobEvent): void {
+    const next = this.#next(event, false)
+    if (next !== null) this.#record = next
+  }
+
+  /** Answers the new version, null when the record had moved, undefined when that is unknown. */
+  async #commit(
+    next: JobRecord,
+    event: JobEvent,
+    parts: Put['parts'],
+  ): Promise<string | null | undefined> {
+    const now = this.#session.clock.now()
+    try {
+      return await this.#session.commit(
+        [{ ...this.#put(next, event, now), ...partsOf(parts) }],
+        wakeOf(next, now),
+      )
+    } catch {
+      return undefined
+    }
+  }
+
+  #put(next: JobRecord, event: JobEvent, now: number): Put {
+    const { key, version: expect } = this.#record
+    const { lease } = next.life
+    if (lease === null || (event.type !== 'renewed' && event.type !== 'progressed')) {
+      return { key, expect, ...encodeRecord(next, now) }
+    }
+    // The head stays as the claim found it: a renewal is the stamp and the deadline alone.
+    return { key, expect, score: lease.until, stamp: encodeStamp(stampOf(next, lease)) }
+  }
+
+  /** Looks at what is stored after a commit that failed; null: it is still ours, try again. */
+  async #find(event: JobEvent): Promise<ChangeResult | null> {
+    const { got } = await this.#session.readPersistently({ get: [this.#record.key] })
+    const found = decodeOwn(got[0] ?? null)
+    if (found === null || found.owner !== this.owner || found.life.fence !== this.fence)
+      return this.#end('lost')
+    const kind = kindOf(found.life, this.#session.clock.now())
+    if (kind === 'cancelling') {
+      this.#record = found
+      this.#end('cancelled')
+      return event.type === 'renewed' || event.type === 'progressed' ? 'cancelled' : null
+    }
+    if (PLACES[kind].class === 'l') {
+      // A renewal whose answer was lost is done; anything else is tried again on what is there.
+      const begun = this.#record.life
+      this.#record =
+        kind === 'held' && begun.state === 'RUNNING' ? { ...found, life: begun } : found
+      return null
+    }
+    // Nobody else leaves our owner and fence in a record that is not leased: it was our own commit,
+    // or a cancellation before the start.
+    this.#record = found
+    return kind === 'cancelled' ? this.#end('cancelled') : 'done'
+  }
+
+  #end(why: 'cancelled' | 'lost'): ChangeResult {
+    if (this.#over === null) {
+      this.#over = why
+      this.onOver(why)
+    }
+    return why
+  }
+}
+
+function decodeOwn(record: StoredRecord | null): JobRecord | null {
+  try {
+    return record && decodeRecord(record)
+  } catch {
+    return null
+  }
+}
+
+function partsOf(parts: Put['parts']): Pick<Put, 'parts'> {
+  return parts && Object.keys(parts).length > 0 ? { parts } : {}
+}
+
+/** A job that goes back into the line wakes whoever waits for one. */
+export function wakeOf({ queueName, life }: JobRecord, now: number): Wake[] {
+  const kind = kindOf(life, now)
+  const runnable = PLACES[kind].class === 'r'
+  if (!runnable && PLACES[kind].class !== 'd') return []
+  return [{ channel: channelOf(queueName), at: runnable ? now : (life.runAt ?? now) }]
+}

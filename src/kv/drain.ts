@@ -1,0 +1,190 @@
+import { type Clock, sleep } from '../clock.ts'
+import type { Operations } from '../store/store.ts'
+import type { ClaimSource } from './claimer.ts'
+import type { Dispatcher } from './dispatcher.ts'
+import type { Attempt, Ending } from './runner.ts'
+import type { StoreSession } from './store-session.ts'
+
+export interface DrainOptions {
+  /** Milliseconds after which no further job is begun. Default 25,000. */
+  readonly budgetMs?: number | undefined
+  /** Jobs to begin at most. Default: no such bound. */
+  readonly maxJobs?: number | undefined
+  /** Ends the drain; jobs under way are given back. */
+  readonly signal?: AbortSignal | undefined
+  /** `own`: only jobs that this process has added itself and was told to drain; lists nothing. */
+  readonly only?: 'own' | undefined
+}
+
+export interface DrainReport {
+  /** Attempts that were begun. */
+  readonly processed: number
+  readonly completed: number
+  readonly failed: number
+  readonly retried: number
+  readonly cancelled: number
+  /** Given back unfinished, or lost to another worker. */
+  readonly deferred: number
+  readonly stoppedBecause: 'empty' | 'budget' | 'max-jobs' | 'aborted'
+  /** When there is something to do next; null: nothing is known to come. */
+  readonly nextDueAt: Date | null
+  /** What the store was asked to do meanwhile, by this process as a whole. */
+  readonly operations: Operations
+}
+
+export const DRAIN_BUDGET_MS = 25_000
+/** Operations that a job may need from its claim to its end, left over before a platform's bound. */
+const OPERATIONS_RESERVE = 50
+
+export interface DrainSetting {
+  readonly session: StoreSession
+  readonly dispatcher: Dispatcher
+  readonly clock: Clock
+  readonly source: ClaimSource
+  readonly queueNames: readonly string[]
+}
+
+/** Runs jobs until there are none, or the time, the jobs or the platform's patience are used up. */
+export async function drain(setting: DrainSetting, options: DrainOptions): Promise<DrainReport> {
+  return new Drain(setting, options).run()
+}
+
+class Drain {
+  readonly #setting: DrainSetting
+  readonly #endsAt: number
+  readonly #maxJobs: number
+  readonly #signal: AbortSignal | undefined
+  readonly #running = new Set<Attempt>()
+  readonly #endings: Promise<Ending>[] = []
+  readonly #dues: number[] = []
+  #unsettled = 0
+  #freed: () => void = () => {}
+
+  constructor(
+    setting: DrainSetting,
+    { budgetMs = DRAIN_BUDGET_MS, maxJobs = Infinity, signal }: DrainOptions,
+  ) {
+    this.#setting = setting
+    this.#endsAt = setting.clock.monotonic() + budgetMs
+    this.#maxJobs = maxJobs
+    this.#signal = signal
+  }
+
+  async run(): Promise<DrainReport> {
+    const { session } = this.#setting
+    const store = await session.store()
+    const before = store.operations()
+    const interrupt = (): void => {
+      for (const attempt of this.#running) attempt.interrupt()
+      this.#freed()
+    }
+    this.#signal?.addEventListener('abort', interrupt)
+    try {
+      const stoppedBecause = await this.#untilStopped(before)
+      if (this.#signal?.aborted) interrupt()
+      const endings = await Promise.all(this.#endings)
+      return this.#report(endings, stoppedBecause, difference(store.operations(), before))
+    } finally {
+      this.#signal?.removeEventListener('abort', interrupt)
+    }
+  }
+
+  async #untilStopped(before: Operations): Promise<DrainReport['stoppedBecause']> {
+    const { dispatcher, source, queueNames } = this.#setting
+    for (;;) {
+      const reason = this.#reasonToStop(before)
+      if (reason !== null) return reason
+      const { attempts, nextDueAt } = await dispatcher.dispatch(
+        source,
+        queueNames,
+        this.#maxJobs - this.#endings.length,
+      )
+      for (const attempt of attempts) this.#follow(attempt)
+      if (attempts.length > 0) continue
+      if (this.#running.size > 0) await this.#slotOrEnd()
+      else if (this.#unsettled > 0) await Promise.all(this.#endings)
+      else {
+        if (nextDueAt !== null) this.#dues.push(nextDueAt)
+        return 'empty'
+      }
+    }
+  }
+
+  #reasonToStop(before: Operations): Exclude<DrainReport['stoppedBecause'], 'empty'> | null {
+    if (this.#signal?.aborted) return 'aborted'
+    if (this.#endings.length >= this.#maxJobs) return 'max-jobs'
+    if (this.#setting.clock.monotonic() >= this.#endsAt) return 'budget'
+    const store = this.#setting.session.opened
+    const bound = store?.limits.invocationOperations ?? Infinity
+    const used = store ? sum(difference(store.operations(), before)) : 0
+    return used + OPERATIONS_RESERVE > bound ? 'budget' : null
+  }
+
+  #follow(attempt: Attempt): void {
+    this.#running.add(attempt)
+    this.#unsettled++
+    this.#endings.push(attempt.ended.then((ending) => this.#note(attempt, ending)))
+    void attempt.stopped.then(() => {
+      this.#running.delete(attempt)
+      this.#freed()
+    })
+  }
+
+  #note({ claim }: Attempt, ending: Ending): Ending {
+    this.#unsettled--
+    const { runAt } = claim.record.life
+    if (ending === 'retried' && runAt !== null) this.#dues.push(runAt)
+    return ending
+  }
+
+  /** Waits until a job of this drain stops or the budget ends. */
+  async #slotOrEnd(): Promise<void> {
+    const { clock } = this.#setting
+    const budgetOver = new AbortController()
+    const freed = new Promise<void>((resolve) => {
+      this.#freed = resolve
+    })
+    const left = Math.max(0, this.#endsAt - clock.monotonic())
+    await Promise.race([freed, sleep(clock, left, budgetOver.signal)])
+    budgetOver.abort()
+  }
+
+  #report(
+    endings: readonly Ending[],
+    stoppedBecause: DrainReport['stoppedBecause'],
+    operations: Operations,
+  ): DrainReport {
+    const count = (...kinds: Ending[]): number =>
+      endings.filter((ending) => kinds.includes(ending)).length
+    return {
+      processed: endings.length,
+      completed: count('completed'),
+      failed: count('failed'),
+      retried: count('retried'),
+      cancelled: count('cancelled'),
+      deferred: count('deferred', 'lost'),
+      stoppedBecause,
+      nextDueAt: this.#nextDueAt(stoppedBecause),
+      operations,
+    }
+  }
+
+  #nextDueAt(stoppedBecause: DrainReport['stoppedBecause']): Date | null {
+    // Stopped before it found nothing: there may be more to do at once.
+    if (stoppedBecause !== 'empty') return new Date(this.#setting.session.clock.now())
+    return this.#dues.length === 0 ? null : new Date(Math.min(...this.#dues))
+  }
+}
+
+function difference(a: Operations, b: Operations): Operations {
+  return {
+    reads: a.reads - b.reads,
+    writes: a.writes - b.writes,
+    deletes: a.deletes - b.deletes,
+    lists: a.lists - b.lists,
+  }
+}
+
+function sum({ reads, writes, deletes, lists }: Operations): number {
+  return reads + writes + deletes + lists
+}

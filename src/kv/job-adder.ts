@@ -1,0 +1,182 @@
+import { type Random, randomToken } from '../clock.ts'
+import { encode } from '../codec.ts'
+import { messageOf, WherryError } from '../errors.ts'
+import type { Job } from '../job.ts'
+import { assertId, isGeneratedId } from '../job-id.ts'
+import type { JobOptions } from '../job-queue-strategy.ts'
+import { JobState, transition } from '../lifecycle.ts'
+import { isLonger } from '../store/commit-rules.ts'
+import type { Store } from '../store/store.ts'
+import { wakeOf } from './claim.ts'
+import { assertJobOptions } from './job-input.ts'
+import { decodeRecord, type JobRecord, putOfNew } from './job-record.ts'
+import { assertQueueName, jobKey, QUEUE_PLACE, queueKey } from './layout.ts'
+import type { StoreSession } from './store-session.ts'
+
+export interface AdderOptions {
+  readonly session: StoreSession
+  readonly random: Random
+  readonly newId: () => string
+  readonly setRetries: (queueName: string, job: Job) => number
+  /** How long a job that is born leased stays its adder's, in ms; null: it goes into the line. */
+  readonly bornLeasedMs: (record: JobRecord, store: Store) => number | null
+}
+
+export interface Addition {
+  readonly job: Job
+  readonly options: JobOptions
+}
+
+/** Commits of one add whose fate stays unknown, before its caller is told so. */
+const ADD_TRIES = 4
+
+/** Stores new jobs. */
+export class JobAdder {
+  readonly #options: AdderOptions
+  readonly #knownQueues = new Set<string>()
+
+  constructor(options: AdderOptions) {
+    this.#options = options
+  }
+
+  /** All are checked before the first is stored. Answers the records as they are stored. */
+  async add(additions: readonly Addition[]): Promise<JobRecord[]> {
+    const { session } = this.#options
+    const store = await session.store()
+    const prepared = additions.map(({ job, options }) => this.#prepare(job, options, store))
+    await this.#refuseTaken(prepared)
+    await this.#announce(store, new Set(prepared.map(({ queueName }) => queueName)))
+    const results = await Promise.allSettled(prepared.map((record) => this.#store(record)))
+    const failed = results.find((result) => result.status === 'rejected')
+    if (failed !== undefined) throw failed.reason
+    return results.map((result) => (result as PromiseFulfilledResult<JobRecord>).value)
+  }
+
+  #prepare(job: Job, options: JobOptions, store: Store): JobRecord {
+    const { queueName } = job
+    const { session, random, newId, setRetries, bornLeasedMs } = this.#options
+    const retries = setRetries(queueName, job)
+    assertQueueName(queueName)
+    assertJobOptions({ ...options, retries })
+    const id = String(options.id ?? job.id ?? newId())
+    assertId(id)
+    const now = session.clock.now()
+    const runAt =
+      options.runAt?.getTime() ??
+      (options.delay ? now + options.delay : (job.runAt?.getTime() ?? null))
+    const record: JobRecord = {
+      id,
+      key: jobKey(id),
+      version: '',
+      queueName,
+      life: {
+        state: JobState.PENDING,
+        retries,
+        attempts: 0,
+        lapses: 0,
+        progress: 0,
+        runAt,
+        startedAt: null,
+        settledAt: null,
+        error: undefined,
+        fence: 0,
+        lease: null,
+      },
+      createdAt: job.createdAt.getTime(),
+      priority: options.priority ?? job.priority,
+      timeoutMs: options.timeout ?? null,
+      nonce: randomToken(random, 10),
+      owner: '',
+      errorIsCut: false,
+      parts: partsOf(job, store),
+    }
+    const leaseMs = bornLeasedMs(record, store)
+    return leaseMs === null || (runAt !== null && runAt > now)
+      ? record
+      : this.#held(record, now, leaseMs)
+  }
+
+  #held(record: JobRecord, now: number, lengthMs: number): JobRecord {
+    const owner = record.nonce
+    const lease = { owner, until: now + lengthMs, lengthMs }
+    const life = transition(record.life, { type: 'held', at: now, lease })
+    return life === null ? record : { ...record, owner, life }
+  }
+
+  /** A race may still be lost in the commit; this is what lets a batch be refused as a whole. */
+  async #refuseTaken(records: readonly JobRecord[]): Promise<void> {
+    const own = records.filter(({ id }) => !isGeneratedId(id))
+    const twice = own.find(({ id }, i) => own.findIndex((other) => other.id === id) !== i)
+    if (twice !== undefined) throw idTaken(twice.id)
+    if (own.length === 0) return
+    const { got } = await this.#options.session.read({ get: own.map(({ key }) => key) })
+    const taken = own.find((_, i) => got[i] !== null)
+    if (taken !== undefined) throw idTaken(taken.id)
+  }
+
+  /** Lets everyone know which queues a store holds; where lists are dear they tell it themselves. */
+  async #announce(store: Store, queueNames: ReadonlySet<string>): Promise<void> {
+    const news = [...queueNames].filter((name) => !this.#knownQueues.has(name))
+    if (news.length === 0 || store.guarantee === 'eventual') return
+    const { got } = await this.#options.session.read({ get: news.map(queueKey) })
+    const unknown = news.filter((_, i) => got[i] === null)
+    const put = (name: string) => ({
+      key: queueKey(name),
+      expect: null,
+      place: QUEUE_PLACE,
+      score: 0,
+      head: '',
+    })
+    await Promise.all(unknown.map((name) => this.#options.session.commit([put(name)])))
+    for (const name of news) this.#knownQueues.add(name)
+  }
+
+  async #store(record: JobRecord): Promise<JobRecord> {
+    const { session } = this.#options
+    let failure: unknown
+    for (let attempt = 1; attempt <= ADD_TRIES; attempt++) {
+      const now = session.clock.now()
+      try {
+        const version = await session.commit(
+          [putOfNew(record, now, record.parts)],
+          wakeOf(record, now),
+        )
+        if (version !== null) return { ...record, version }
+      } catch (error) {
+        failure = error
+      }
+      const found = await this.#find(record)
+      if (found !== null) return found
+      await session.backOff(attempt)
+    }
+    throw new WherryError(
+      'store-unavailable',
+      `Cannot tell whether job "${record.id}" was added: ${messageOf(failure)}`,
+      { cause: failure },
+    )
+  }
+
+  /** After a commit that was refused or whose fate is unknown; null: nothing is stored. */
+  async #find(record: JobRecord): Promise<JobRecord | null> {
+    const { got } = await this.#options.session.readPersistently({ get: [record.key] }, ADD_TRIES)
+    const [stored] = got
+    if (!stored) return null
+    const found = decodeRecord(stored)
+    if (found.nonce !== record.nonce) throw idTaken(record.id)
+    return { ...found, parts: record.parts }
+  }
+}
+
+function partsOf(job: Job, { limits, name }: Store): Record<string, string> {
+  if (job.data === undefined) return {}
+  const data = encode(job.data)
+  if (!isLonger(data, limits.partBytes)) return { data }
+  throw new WherryError(
+    'data-too-large',
+    `Cannot add a job: its data has over ${limits.partBytes} bytes, the most that the store "${name}" takes`,
+  )
+}
+
+function idTaken(id: string): WherryError {
+  return new WherryError('id-taken', `Cannot add a job: the id "${id}" is taken`)
+}

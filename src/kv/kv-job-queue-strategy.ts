@@ -1,0 +1,369 @@
+import { type BackoffStrategy, exponentialBackoff } from '../back-off.ts'
+import type { Clock, Random } from '../clock.ts'
+import { WherryError } from '../errors.ts'
+import type { Job, JobId, JobSurroundings } from '../job.ts'
+import { idGenerator, isId } from '../job-id.ts'
+import type { JobListOptions, JobPage } from '../job-list.ts'
+import type { InspectableJobQueueStrategy, JobOptions, ProcessJob } from '../job-queue-strategy.ts'
+import { consoleLogger, type Logger } from '../logger.ts'
+import { createMemoryStore } from '../store/memory-store.ts'
+import type { Guarantee, Store } from '../store/store.ts'
+import { systemClock, systemRandom } from '../system.ts'
+import { ListedJobs, OwnJobs } from './claim-sources.ts'
+import { Claimer } from './claimer.ts'
+import { Dispatcher } from './dispatcher.ts'
+import { DRAIN_BUDGET_MS, type DrainOptions, type DrainReport, drain } from './drain.ts'
+import { JobAdder } from './job-adder.ts'
+import { JobEditor } from './job-editor.ts'
+import { JobFinder, type StateCounts } from './job-finder.ts'
+import type { JobRecord } from './job-record.ts'
+import { jobOf } from './job-view.ts'
+import { Renewals } from './renewals.ts'
+import { ResidentWorker } from './resident-worker.ts'
+import { runClaim } from './runner.ts'
+import { StoreSession } from './store-session.ts'
+import { Watchers } from './watchers.ts'
+
+/** One value for every queue, or a function of its name. */
+export type PerQueue<T> = T | ((queueName: string) => T)
+
+export interface KvJobQueueStrategyOptions {
+  /** Where jobs are kept. Default: the memory of this process. */
+  readonly storage?: Store | PromiseLike<Store> | undefined
+  /** Jobs of a queue that run at once in this process. Default 1. */
+  readonly concurrency?: PerQueue<number> | undefined
+  /**
+   * How long a job stays its worker's after the worker's last sign of life, in ms. A worker renews
+   * after a third of it; a job whose worker died runs again after it. Default 30,000.
+   */
+  readonly leaseMs?: number | undefined
+  /** How often to look for jobs where the store tells of none, in ms. Default 200. */
+  readonly pollInterval?: PerQueue<number> | undefined
+  /** Default: exponential from 1 s to 1 h. */
+  readonly backoffStrategy?: BackoffStrategy | undefined
+  /** Overrides the retries of each added job. */
+  readonly setRetries?: ((queueName: string, job: Job) => number) | undefined
+  /** How long a stop waits for running jobs before it gives them back, in ms. Default 20,000. */
+  readonly gracefulShutdownTimeout?: number | undefined
+  /** How often a job's worker may vanish before the job has failed. Default 3. */
+  readonly maxLapses?: number | undefined
+  /** Hears of jobs that this process has added, once they are stored. */
+  readonly onAdd?: OnAdd | undefined
+  readonly newId?: (() => string) | undefined
+  readonly random?: Random | undefined
+  readonly clock?: Clock | undefined
+  readonly logger?: Logger | undefined
+}
+
+export type OnAdd = (queueName: string, ids: readonly string[]) => void
+
+/** What a platform is, to a strategy that runs on it. */
+export interface Attachment {
+  /** Sees to it that the jobs are drained: on a store that is only `eventual`, they are born leased. */
+  readonly onAdd?: OnAdd | undefined
+  /** Whether a process lives on between requests. Default true. */
+  readonly resident?: boolean | undefined
+}
+
+/** An edge runtime ends what takes longer. */
+const EDGE_TIMEOUT_MS = 30_000
+/** What a lease that is never renewed lasts beyond the drain and the attempt that it covers. */
+const UNRENEWED_LEASE_MS = 60_000
+
+/**
+ * Runs jobs out of a store: claim, run, settle. Every claim is a lease with a fence, so a job whose
+ * worker died runs again, and a worker that was cut off changes nothing.
+ *
+ * @example
+ * ```ts
+ * const strategy = new KvJobQueueStrategy({ storage: createMemoryStore(), concurrency: 10 })
+ * ```
+ */
+export class KvJobQueueStrategy implements InspectableJobQueueStrategy {
+  readonly #options: KvJobQueueStrategyOptions
+  readonly #clock: Clock
+  readonly #logger: Logger
+  readonly #session: StoreSession
+  readonly #dispatcher: Dispatcher
+  readonly #claimer: Claimer
+  readonly #own: OwnJobs
+  readonly #adder: JobAdder
+  readonly #finder: JobFinder
+  readonly #editor: JobEditor
+  readonly #worker: ResidentWorker
+  readonly #renewals: Renewals
+  readonly #surroundings: JobSurroundings
+  readonly #backOff: BackoffStrategy
+  readonly #watchers = new Watchers()
+  #attachment: Attachment = {}
+
+  constructor(options: KvJobQueueStrategyOptions = {}) {
+    const { clock = systemClock, random = systemRandom, logger = consoleLogger } = options
+    const { storage = createMemoryStore({ clock, random }), maxLapses = 3 } = options
+    this.#options = options
+    this.#clock = clock
+    this.#logger = logger
+    this.#session = new StoreSession({ storage, clock, random, logger })
+    const session = this.#session
+    this.#surroundings = { clock: { now: () => session.clock.now() }, logger }
+    this.#backOff = options.backoffStrategy ?? exponentialBackoff({}, random)
+    this.#renewals = new Renewals(clock, session.clock)
+    this.#dispatcher = new Dispatcher((claim, process) => {
+      const renewals = this.#isEventual ? null : this.#renewals
+      const backOffMs = (job: Job): number => this.#backOffMs(job)
+      const timeoutMs = (): number | null => this.#timeoutMs
+      return runClaim(claim, process, {
+        session,
+        clock,
+        logger,
+        renewals,
+        backOffMs,
+        timeoutMs,
+        maxLapses,
+      })
+    })
+    this.#claimer = new Claimer({
+      session,
+      random,
+      logger,
+      maxLapses,
+      leaseMsOf: (record) => this.#leaseMs(record),
+    })
+    this.#own = new OwnJobs(session, this.#claimer)
+    this.#adder = new JobAdder({
+      session,
+      random,
+      newId: options.newId ?? idGenerator(() => session.clock.now(), random),
+      setRetries: options.setRetries ?? ((_queueName, job) => job.retries),
+      bornLeasedMs: (record, store) => this.#bornLeasedMs(record, store),
+    })
+    this.#finder = new JobFinder(session, this.#surroundings)
+    this.#editor = new JobEditor(session)
+    this.#worker = new ResidentWorker({
+      session,
+      dispatcher: this.#dispatcher,
+      source: this.#claimer,
+      clock,
+      random,
+      logger,
+      pollMs: (queueName) => perQueue(options.pollInterval ?? 200, queueName),
+      gracefulShutdownTimeout: options.gracefulShutdownTimeout ?? 20_000,
+    })
+  }
+
+  /** What the store can promise; a promise of it until a store that is being opened is open. */
+  get guarantee(): Guarantee | Promise<Guarantee> {
+    return (
+      this.#session.opened?.guarantee ?? this.#session.store().then(({ guarantee }) => guarantee)
+    )
+  }
+
+  /** Tells the strategy what kind of process it runs in. The user's own `onAdd` is heard as well. */
+  attach(attachment: Attachment): void {
+    this.#attachment = { ...this.#attachment, ...attachment }
+  }
+
+  async add<Data>(job: Job<Data>, options: JobOptions = {}): Promise<Job<Data>> {
+    const [added] = await this.addMany([{ job, options }])
+    return added as Job<Data>
+  }
+
+  /** Stores several jobs, in as few round trips as the store allows. All are checked first. */
+  async addMany(additions: readonly { job: Job; options?: JobOptions }[]): Promise<Job[]> {
+    const records = await this.#adder.add(
+      additions.map(({ job, options = {} }) => ({ job, options })),
+    )
+    for (const [queueName, added] of Map.groupBy(records, (record) => record.queueName)) {
+      this.#announce(queueName, added)
+    }
+    return records.map((record) => jobOf(record, this.#surroundings))
+  }
+
+  /** Makes this process able to run jobs of the queue, by `drain()` or once it is started. */
+  serve(queueName: string, process: ProcessJob, concurrency?: number): void {
+    const slots = concurrency ?? perQueue(this.#options.concurrency ?? 1, queueName)
+    if (!Number.isSafeInteger(slots) || slots < 1) {
+      throw new WherryError(
+        'input-invalid',
+        `Cannot serve queue "${queueName}": concurrency is ${slots}, expected a whole number from 1`,
+      )
+    }
+    this.#dispatcher.serve(queueName, process, slots)
+  }
+
+  async start(queueName: string, process: ProcessJob): Promise<void> {
+    if (this.#attachment.resident === false) {
+      throw new WherryError(
+        'unsupported-by-strategy',
+        'Cannot start a resident worker: nothing lives on between requests here, use drain() from a cron trigger',
+      )
+    }
+    const store = await this.#session.store()
+    if (store.guarantee === 'eventual') {
+      throw new WherryError(
+        'unsupported-by-store',
+        `Cannot start a resident worker: the store "${store.name}" has no compare-and-set and dear lists, use drain() from a cron trigger or another store`,
+      )
+    }
+    if (this.#dispatcher.get(queueName)?.process !== process) this.serve(queueName, process)
+    this.#worker.start(queueName)
+  }
+
+  async stop(queueName: string, _process?: ProcessJob): Promise<void> {
+    await this.#worker.stop(queueName)
+  }
+
+  isRunning(queueName: string): boolean {
+    return this.#worker.running.has(queueName)
+  }
+
+  /** Runs jobs until there are none, or until time, jobs or the platform's bound are used up. */
+  async drain(options: DrainOptions = {}): Promise<DrainReport> {
+    const queueNames = this.#dispatcher.names()
+    await this.#session.store()
+    const listed = (): ListedJobs => new ListedJobs(this.#session, this.#claimer, queueNames)
+    const source = options.only === 'own' ? this.#own : this.#isEventual ? listed() : this.#claimer
+    const setting = {
+      session: this.#session,
+      dispatcher: this.#dispatcher,
+      clock: this.#clock,
+      source,
+      queueNames,
+    }
+    return drain(setting, options)
+  }
+
+  async findOne(id: JobId): Promise<Job | undefined> {
+    return this.#finder.findOne(String(id))
+  }
+
+  async findMany(options?: JobListOptions): Promise<JobPage> {
+    return this.#finder.findMany(options)
+  }
+
+  async findManyById(ids: readonly JobId[]): Promise<Job[]> {
+    return this.#finder.findManyById(ids.map(String))
+  }
+
+  /** Hears when an attempt at the job has ended in this process. Answers how to stop hearing. */
+  watch(id: JobId, hear: () => void): () => void {
+    return this.#watchers.add(String(id), hear)
+  }
+
+  /** How many jobs of each queue are in each state. */
+  async counts(queueNames: readonly string[]): Promise<Map<string, StateCounts>> {
+    return this.#finder.counts(queueNames)
+  }
+
+  async cancelJob(id: JobId): Promise<Job | undefined> {
+    if (!isId(String(id))) return undefined
+    const record = await this.#editor.cancel(String(id))
+    if (record === null) return undefined
+    // A handler in this very process need not wait for its next renewal.
+    for (const { claim } of this.#dispatcher.attempts(record.queueName)) {
+      if (claim.record.key === record.key) void claim.renew().catch(() => {})
+    }
+    return this.findOne(id)
+  }
+
+  /**
+   * Lets a settled job run again: attempts from 0, result and error forgotten.
+   *
+   * @throws WherryError `job-unsettled`.
+   */
+  async retryJob(id: JobId): Promise<Job | undefined> {
+    if (!isId(String(id))) return undefined
+    const record = await this.#editor.retry(String(id))
+    if (record === null) return undefined
+    this.#worker.wake()
+    return this.findOne(id)
+  }
+
+  /**
+   * Removes one settled job. Answers whether there was one.
+   *
+   * @throws WherryError `job-unsettled`.
+   */
+  async removeJob(id: JobId): Promise<boolean> {
+    return isId(String(id)) && this.#editor.remove(String(id))
+  }
+
+  async removeSettledJobs(queueNames: readonly string[] = [], olderThan?: Date): Promise<number> {
+    const { now } = await this.#session.read({})
+    const names = queueNames.length > 0 ? queueNames : await this.#finder.queueNames()
+    // Vendure: settled before that date, or before now.
+    return this.#editor.removeSettled(names, (olderThan?.getTime() ?? now + 1) - 1)
+  }
+
+  /** No job of the queue is begun by anyone until it is resumed. */
+  async pause(queueName: string): Promise<void> {
+    await this.#editor.pause(queueName)
+  }
+
+  async resume(queueName: string): Promise<void> {
+    await this.#editor.resume(queueName)
+    this.#worker.wake()
+  }
+
+  async paused(queueNames: readonly string[]): Promise<boolean[]> {
+    return this.#editor.paused(queueNames)
+  }
+
+  get #isEventual(): boolean {
+    return this.#session.opened?.guarantee === 'eventual'
+  }
+
+  get #timeoutMs(): number | null {
+    return this.#attachment.resident === false ? EDGE_TIMEOUT_MS : null
+  }
+
+  #leaseMs({ timeoutMs }: JobRecord): number {
+    if (!this.#isEventual) return this.#options.leaseMs ?? 30_000
+    // Nobody renews there: the lease has to cover a whole drain and the attempt that ends it.
+    return DRAIN_BUDGET_MS + (timeoutMs ?? this.#timeoutMs ?? EDGE_TIMEOUT_MS) + UNRENEWED_LEASE_MS
+  }
+
+  #bornLeasedMs(record: JobRecord, { guarantee }: Store): number | null {
+    const runsHere = this.#dispatcher.get(record.queueName) !== undefined
+    const drains = this.#attachment.onAdd !== undefined
+    return guarantee === 'eventual' && drains && runsHere ? this.#leaseMs(record) : null
+  }
+
+  #backOffMs(job: Job): number {
+    try {
+      const ms = Math.round(this.#backOff(job.queueName, job.attempts, job))
+      if (Number.isSafeInteger(ms) && ms >= 0) return ms
+      this.#logger.error('The back-off strategy gave no time; using 1 s', {
+        ms,
+        queueName: job.queueName,
+      })
+    } catch (error) {
+      this.#logger.error('The back-off strategy threw; using 1 s', {
+        error,
+        queueName: job.queueName,
+      })
+    }
+    return 1_000
+  }
+
+  #announce(queueName: string, records: readonly JobRecord[]): void {
+    const ids = records.map(({ id }) => id)
+    const now = this.#session.clock.now()
+    for (const record of records) {
+      const dueAt = record.life.runAt ?? now
+      if (this.#attachment.onAdd !== undefined && dueAt <= now) this.#own.add(record)
+      this.#worker.wakeAt(dueAt)
+    }
+    for (const hear of [this.#options.onAdd, this.#attachment.onAdd]) {
+      try {
+        hear?.(queueName, ids)
+      } catch (error) {
+        this.#logger.error('onAdd threw', { error, queueName })
+      }
+    }
+  }
+}
+
+function perQueue<T>(setting: PerQueue<T>, queueName: string): T {
+  return typeof setting === 'function' ? (setting as (queueName: string) => T)(queueName) : setting
+}

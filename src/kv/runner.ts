@@ -1,0 +1,297 @@
+import type { Clock } from '../clock.ts'
+import { encode } from '../codec.ts'
+import { LeaseLostError, messageOf, WherryError } from '../errors.ts'
+import type { Job } from '../job.ts'
+import type { JobContext, ProcessJob } from '../job-queue-strategy.ts'
+import type { JobEvent } from '../lifecycle.ts'
+import type { Logger } from '../logger.ts'
+import { isLonger } from '../store/commit-rules.ts'
+import type { Put } from '../store/store.ts'
+import type { ChangeResult, Claim } from './claim.ts'
+import { cutError } from './job-record.ts'
+import { jobOf } from './job-view.ts'
+import type { Renewals } from './renewals.ts'
+import type { StoreSession } from './store-session.ts'
+
+/** How an attempt came to its end. */
+export type Ending = 'completed' | 'failed' | 'retried' | 'cancelled' | 'deferred' | 'lost'
+
+/** An attempt under way. */
+export interface Attempt {
+  readonly claim: Claim
+  /** Resolves when the handler has stopped, or nobody waits for it any more: its slot is free. */
+  readonly stopped: Promise<void>
+  /** Resolves when its end is stored, or cannot be. */
+  readonly ended: Promise<Ending>
+  /** Aborts the handler, so that the job can be given back. */
+  interrupt(): void
+}
+
+export interface RunnerOptions {
+  readonly session: StoreSession
+  readonly clock: Clock
+  readonly logger: Logger
+  /** Keeps leases alive; null where renewals and progress are not written. */
+  readonly renewals: Renewals | null
+  /** How long after its failed attempt the job may run again, in ms. */
+  readonly backOffMs: (job: Job) => number
+  /** The timeout of a job that brings none of its own, in ms; null: none. */
+  readonly timeoutMs: () => number | null
+  /** Lapses after which a job has failed. */
+  readonly maxLapses: number
+}
+
+/** Why the signal of a handler was aborted. */
+type Interruption = 'cancelled' | 'lost' | 'timeout' | 'stopping'
+
+/** What a handler did. User code throws no further than this. */
+type Outcome =
+  | { readonly type: 'returned'; readonly value: unknown }
+  | { readonly type: 'threw'; readonly error: unknown }
+  /** It did not stop after its signal was aborted, and nobody waits any longer. */
+  | { readonly type: 'abandoned' }
+
+/** What is stored of an end, beside the event. */
+interface Settlement {
+  readonly event: JobEvent
+  readonly parts?: Put['parts']
+  readonly errorIsCut?: boolean
+}
+
+/** How long a handler may take to react when the process stops. */
+const STOPPING_PATIENCE_MS = 1_000
+/** A timed-out attempt is settled before this part of what is left of its lease is over. */
+const TIMEOUT_PATIENCE = 0.8
+/** Progress is stored at most this often. */
+const PROGRESS_EVERY_MS = 1_000
+
+/** Runs a claimed job: its handler, signal and timeout, and the one commit that says how it ended. */
+export function runClaim(claim: Claim, process: ProcessJob, options: RunnerOptions): Attempt {
+  const run = new Run(claim, options)
+  const outcome = run.perform(process)
+  return {
+    claim,
+    stopped: outcome.then(() => {}),
+    ended: outcome.then((result) => run.settle(result)),
+    interrupt: () => run.interrupt('stopping'),
+  }
+}
+
+class Run {
+  readonly #claim: Claim
+  readonly #options: RunnerOptions
+  readonly #abort = new AbortController()
+  readonly #context: JobContext
+  #interruption: Interruption | null = null
+  #job: Job | null = null
+  readonly #timeoutMs: number | null
+  readonly #timers = new Set<unknown>()
+  #giveUp: () => void = () => {}
+  #progressIsStored = true
+
+  constructor(claim: Claim, options: RunnerOptions) {
+    this.#claim = claim
+    this.#options = options
+    this.#timeoutMs = claim.record.timeoutMs ?? options.timeoutMs()
+    const { id: jobId, queueName } = claim.record
+    const log = withFields(options.logger, { jobId, queueName, fence: claim.fence })
+    this.#context = { signal: this.#abort.signal, fence: claim.fence, log }
+  }
+
+  async perform(process: ProcessJob): Promise<Outcome> {
+    const { renewals, session } = this.#options
+    const claim = this.#claim
+    if (claim.record.life.state !== 'RUNNING') claim.begin(session.clock.now())
+    claim.onOver = (why) => this.interrupt(why)
+    renewals?.add(claim, () => this.interrupt('lost'))
+    if (this.#timeoutMs !== null) this.#after(this.#timeoutMs, () => this.interrupt('timeout'))
+    const abandoned = new Promise<Outcome>((resolve) => {
+      this.#giveUp = () => resolve({ type: 'abandoned' })
+    })
+    const outcome = await Promise.race([this.#handle(process), abandoned])
+    renewals?.remove(claim)
+    for (const timer of this.#timers) this.#options.clock.clearTimeout(timer)
+    return outcome
+  }
+
+  /** Aborts the handler, and stops waiting for it after a while that depends on the reason. */
+  interrupt(why: Interruption): void {
+    if (this.#interruption === null) {
+      this.#interruption = why
+      this.#options.renewals?.remove(this.#claim)
+      if (why === 'cancelled') this.#job?.cancel()
+      this.#abort.abort(this.#reason(why))
+    }
+    const patienceMs = this.#patienceMs(why)
+    if (patienceMs !== null) this.#after(patienceMs, () => this.#giveUp())
+  }
+
+  async settle(outcome: Outcome): Promise<Ending> {
+    const { id: jobId, queueName } = this.#claim.record
+    try {
+      const settlement = this.#settlementOf(outcome)
+      if (settlement === null) return this.#interruption === 'cancelled' ? 'cancelled' : 'lost'
+      const { event, parts, errorIsCut } = settlement
+      return this.#endingOf(await this.#claim.settle(event, parts, errorIsCut))
+    } catch (error) {
+      this.#options.logger.error('Cannot store how a job ended; it will run again', {
+        error,
+        jobId,
+        queueName,
+      })
+      return 'lost'
+    }
+  }
+
+  /** The one place that runs user code. */
+  async #handle(process: ProcessJob): Promise<Outcome> {
+    try {
+      const { session, logger } = this.#options
+      const job = jobOf(this.#claim.record, { clock: session.clock, logger })
+      this.#job = job
+      job.on('progress', () => this.#storeProgress(job))
+      return { type: 'returned', value: await process(job, this.#context) }
+    } catch (error) {
+      return { type: 'threw', error }
+    }
+  }
+
+  #storeProgress(job: Job): void {
+    if (this.#options.renewals === null || this.#interruption !== null || !this.#progressIsStored)
+      return
+    this.#progressIsStored = false
+    const store = (): void => {
+      this.#progressIsStored = true
+      if (job.progress === this.#claim.record.life.progress) return
+      void this.#claim.progress(job.progress).catch(() => {})
+      this.#progressIsStored = false
+      this.#after(PROGRESS_EVERY_MS, store)
+    }
+    store()
+  }
+
+  /** What the end of the attempt stores; null: nothing, the lease ends by itself. */
+  #settlementOf(outcome: Outcome): Settlement | null {
+    const why = this.#interruption
+    if (why === 'timeout') return this.#failed(new Error(`Timed out after ${this.#timeoutMs} ms`))
+    if (outcome.type === 'returned') return this.#completed(outcome.value)
+    if (outcome.type === 'threw' && why === null) return this.#failed(outcome.error)
+    if (why === 'stopping') return { event: { type: 'deferred' } }
+    if (outcome.type === 'abandoned') return null
+    // Interrupted by a lapse, it counts as one, or a handler that blocks its process runs for ever.
+    // A cancelled one is acknowledged whatever it did.
+    const at = this.#options.session.clock.now()
+    return { event: { type: 'lapsed', at, maxLapses: this.#options.maxLapses } }
+  }
+
+  #completed(value: unknown): Settlement {
+    const at = this.#options.session.clock.now()
+    try {
+      const result = value === undefined ? undefined : this.#encodeResult(value)
+      return { event: { type: 'completed', at }, ...(result && { parts: { result } }) }
+    } catch (error) {
+      return this.#failed(error)
+    }
+  }
+
+  #encodeResult(value: unknown): string {
+    const result = encode(value, 'result')
+    const bytesMax = this.#options.session.opened?.limits.partBytes ?? Infinity
+    if (!isLonger(result, bytesMax)) return result
+    throw new WherryError(
+      'data-too-large',
+      `Cannot store the result: it has over ${bytesMax} bytes`,
+    )
+  }
+
+  #failed(error: unknown): Settlement {
+    const at = this.#options.session.clock.now()
+    const message = messageOf(error)
+    const cut = cutError(message)
+    const retryAt = at + this.#backOffMs()
+    const event: JobEvent = { type: 'failed', at, error: cut, retryAt }
+    this.#context.log.debug('An attempt has failed', { error })
+    return cut === message ? { event } : { event, parts: { error: message }, errorIsCut: true }
+  }
+
+  #backOffMs(): number {
+    const { session, logger, backOffMs } = this.#options
+    return backOffMs(
+      this.#job ?? jobOf({ ...this.#claim.record, parts: {} }, { clock: session.clock, logger }),
+    )
+  }
+
+  #endingOf(result: ChangeResult): Ending {
+    if (result === 'cancelled') return 'cancelled'
+    const { id, life, queueName } = this.#claim.record
+    if (result === 'lost') {
+      const error = new LeaseLostError(
+        `Cannot settle job "${id}": its lease was lost to another worker`,
+      )
+      this.#options.logger.warn(error.message, {
+        error,
+        jobId: id,
+        queueName,
+        fence: this.#claim.fence,
+      })
+      return 'lost'
+    }
+    switch (life.state) {
+      case 'COMPLETED':
+        return 'completed'
+      case 'FAILED':
+        return 'failed'
+      case 'RETRYING':
+        return 'retried'
+      default:
+        return 'deferred'
+    }
+  }
+
+  #reason(why: Interruption): Error {
+    const { id } = this.#claim.record
+    switch (why) {
+      case 'cancelled':
+        return new WherryError('job-cancelled', `Job "${id}" was cancelled`)
+      case 'lost':
+        return new LeaseLostError(`The lease of job "${id}" was lost`)
+      case 'timeout':
+        return new DOMException(`Job "${id}" timed out after ${this.#timeoutMs} ms`, 'TimeoutError')
+      case 'stopping':
+        return new WherryError('lease-lost', `Job "${id}" is given back: its worker stops`)
+    }
+  }
+
+  /** How long to wait for the handler to stop, in ms; null: as long as it takes. */
+  #patienceMs(why: Interruption): number | null {
+    const { lease } = this.#claim.record.life
+    const leaseLeftMs = Math.max(0, (lease?.until ?? 0) - this.#options.session.clock.latest())
+    switch (why) {
+      case 'cancelled':
+        return leaseLeftMs
+      case 'timeout':
+        return leaseLeftMs * TIMEOUT_PATIENCE
+      case 'stopping':
+        return STOPPING_PATIENCE_MS
+      case 'lost':
+        return null
+    }
+  }
+
+  #after(ms: number, act: () => void): void {
+    const timer = this.#options.clock.setTimeout(() => {
+      this.#timers.delete(timer)
+      act()
+    }, ms)
+    this.#timers.add(timer)
+  }
+}
+
+function withFields(logger: Logger, fixed: Readonly<Record<string, unknown>>): Logger {
+  return {
+    debug: (message, fields) => logger.debug(message, { ...fixed, ...fields }),
+    info: (message, fields) => logger.info(message, { ...fixed, ...fields }),
+    warn: (message, fields) => logger.warn(message, { ...fixed, ...fields }),
+    error: (message, fields) => logger.error(message, { ...fixed, ...fields }),
+  }
+}

@@ -1,0 +1,219 @@
+import { type Clock, type Random, sleep } from '../clock.ts'
+import { messageOf, WherryError } from '../errors.ts'
+import type { Logger } from '../logger.ts'
+import { isWrite } from '../store/commit-rules.ts'
+import type { Answer, Put, Query, Store, StoredRecord, Take, Wake } from '../store/store.ts'
+import { RECORD_FORMAT } from './job-record.ts'
+import { FORMAT_KEY, FORMAT_PLACE } from './layout.ts'
+import { StoreClock } from './store-clock.ts'
+
+export interface SessionOptions {
+  readonly storage: Store | PromiseLike<Store>
+  readonly clock: Clock
+  readonly random: Random
+  readonly logger: Logger
+}
+
+interface Pooled {
+  readonly unit: readonly Put[]
+  readonly wake: readonly Wake[]
+  resolve(version: string | null): void
+  reject(error: unknown): void
+}
+
+/** Commits in flight at once: one is being answered while the next is on its way. */
+const IN_FLIGHT_MAX = 2
+/** Tries to learn what became of a commit whose answer was lost: about a minute of them. */
+const RECOVERY_TRIES = 24
+const RECOVERY_DELAY_MS = 50
+
+/**
+ * One service's use of a store: opens it late, pools commits of the same moment into one round
+ * trip, and keeps the store's time.
+ */
+export class StoreSession {
+  readonly clock: StoreClock
+  readonly #options: SessionOptions
+  #store: Store | null = null
+  #formatKnown = false
+  #waiting: Pooled[] = []
+  #flushing = false
+  #inFlight = 0
+
+  constructor(options: SessionOptions) {
+    this.#options = options
+    this.clock = new StoreClock(options.clock)
+    // Whoever uses the store first hears of a failure; until then it is nobody's.
+    if ('then' in options.storage) options.storage.then(undefined, () => {})
+    else this.#store = options.storage
+  }
+
+  /** The store, once it is open and its format is known to be one of ours. */
+  async store(): Promise<Store> {
+    // The resolved store is kept, not a promise: a Worker may not await another request's I/O.
+    this.#store ??= await unavailable('open the store', () => this.#options.storage)
+    if (!this.#formatKnown) await this.#checkFormat(this.#store)
+    return this.#store
+  }
+
+  /** The store if it has been used already. */
+  get opened(): Store | null {
+    return this.#store
+  }
+
+  async read(query: Query): Promise<Answer> {
+    const store = await this.store()
+    return this.#read(store, query)
+  }
+
+  async #read(store: Store, query: Query): Promise<Answer> {
+    const sentAt = this.#options.clock.monotonic()
+    const answer = await unavailable('read from the store', () => store.read(query))
+    this.clock.observe(answer.now, sentAt)
+    return answer
+  }
+
+  async take(request: Take): Promise<StoredRecord[] | null> {
+    const store = await this.store()
+    if (store.take === undefined) return null
+    return await unavailable('claim from the store', () =>
+      (store.take as NonNullable<Store['take']>)(request),
+    )
+  }
+
+  /**
+   * Commits a unit, in one round trip with others of the same moment. Answers its new version, or
+   * null when an expectation failed.
+   *
+   * @throws WherryError `store-unavailable` when it is unknown whether the unit was committed.
+   */
+  async commit(unit: readonly Put[], wake: readonly Wake[] = []): Promise<string | null> {
+    const store = await this.store()
+    if (store.limits.batchUnits === 1) {
+      const [version = null] = await unavailable('write to the store', () =>
+        store.commit([unit], { wake }),
+      )
+      return version
+    }
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ unit, wake, resolve, reject })
+      this.#flushSoon(store)
+    })
+  }
+
+  /**
+   * Reads until the store answers, for a caller that must learn what became of a commit.
+   *
+   * @throws WherryError `store-unavailable` after several tries.
+   */
+  async readPersistently(query: Query, tries: number = RECOVERY_TRIES): Promise<Answer> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.read(query)
+      } catch (error) {
+        if (attempt === tries) throw error
+        await this.backOff(attempt)
+      }
+    }
+  }
+
+  /** Waits a little longer after each attempt, from 50 ms to 3.2 s, with jitter. */
+  async backOff(attempt: number): Promise<void> {
+    const { clock, random } = this.#options
+    const ms = RECOVERY_DELAY_MS * 2 ** Math.min(attempt - 1, 6)
+    await sleep(clock, ms * (0.5 + random() / 2))
+  }
+
+  #flushSoon(store: Store): void {
+    if (this.#flushing || this.#inFlight >= IN_FLIGHT_MAX) return
+    this.#flushing = true
+    // After the microtasks of this moment, whose commits go along.
+    void Promise.resolve().then(() => {
+      this.#flushing = false
+      this.#flush(store)
+    })
+  }
+
+  #flush(store: Store): void {
+    while (this.#waiting.length > 0 && this.#inFlight < IN_FLIGHT_MAX) {
+      const { batch, left } = cutBatch(this.#waiting, store.limits.batchUnits)
+      this.#waiting = left
+      this.#inFlight++
+      void this.#send(store, batch).finally(() => {
+        this.#inFlight--
+        this.#flush(store)
+      })
+    }
+  }
+
+  async #send(store: Store, batch: readonly Pooled[]): Promise<void> {
+    const wake = batch.flatMap((pooled) => pooled.wake)
+    try {
+      const versions = await unavailable('write to the store', () =>
+        store.commit(
+          batch.map(({ unit }) => unit),
+          { wake },
+        ),
+      )
+      batch.forEach(({ resolve }, i) => {
+        resolve(versions[i] ?? null)
+      })
+    } catch (error) {
+      for (const { reject } of batch) reject(error)
+    }
+  }
+
+  async #checkFormat(store: Store): Promise<void> {
+    const { got } = await this.#read(store, { get: [FORMAT_KEY] })
+    const [record] = got
+    if (record) assertFormat(record.head)
+    this.#formatKnown = true
+    if (record) return
+    const head = JSON.stringify({ format: RECORD_FORMAT })
+    const put = { key: FORMAT_KEY, expect: null, place: FORMAT_PLACE, score: 0, head }
+    // Whoever loses this race finds the winner's record, which says the same.
+    await unavailable('write to the store', () => store.commit([[put]]))
+  }
+}
+
+function assertFormat(head: string): void {
+  const format = (JSON.parse(head) as { format?: unknown }).format
+  if (typeof format === 'number' && format <= RECORD_FORMAT) return
+  throw new WherryError(
+    'record-corrupt',
+    `Cannot use this store: its format is ${format}, this version of wherry reads up to ${RECORD_FORMAT}`,
+  )
+}
+
+/** The first units that may share a batch: no key that one of them writes stands in another. */
+function cutBatch(waiting: readonly Pooled[], size: number): { batch: Pooled[]; left: Pooled[] } {
+  const batch: Pooled[] = []
+  const left: Pooled[] = []
+  const written = new Set<string>()
+  const checked = new Set<string>()
+  for (const pooled of waiting) {
+    const { unit } = pooled
+    const meets =
+      unit.some(({ key }) => written.has(key)) ||
+      unit.some((put) => isWrite(put) && checked.has(put.key))
+    if (batch.length >= size || meets) {
+      left.push(pooled)
+      continue
+    }
+    batch.push(pooled)
+    for (const put of unit) (isWrite(put) ? written : checked).add(put.key)
+  }
+  return { batch, left }
+}
+
+/** Names what could not be done; refusals of ours pass as they are. */
+async function unavailable<T>(action: string, act: () => T | PromiseLike<T>): Promise<T> {
+  try {
+    return await act()
+  } catch (error) {
+    if (error instanceof WherryError) throw error
+    throw new WherryError('store-unavailable', `Cannot ${action}: ${messageOf(error)}`, {
+      cause: error,
+    })
+  }
+}
