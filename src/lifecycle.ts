@@ -103,7 +103,8 @@ const RULES: Rules = {
   },
 
   renewed(life, { until }) {
-    return life.lease && { ...life, lease: { ...life.lease, until } }
+    if (life.lease === null || isSettledState(life.state)) return null
+    return { ...life, lease: { ...life.lease, until } }
   },
 
   progressed(life, { progress }) {

@@ -88,8 +88,10 @@ export class Claim {
     errorIsCut = false,
   ): Promise<ChangeResult> {
     this.#pending++
-    const result = this.#tail.then(() => this.#apply(eventOf, parts, errorIsCut))
-    this.#tail = result.catch(() => {}).then(() => void this.#pending--)
+    const result = this.#tail
+      .then(() => this.#apply(eventOf, parts, errorIsCut))
+      .finally(() => this.#pending--)
+    this.#tail = result.catch(() => {})
     return result
   }
 
@@ -171,11 +173,11 @@ export class Claim {
       return event.type === 'renewed' || event.type === 'progressed' ? 'cancelled' : null
     }
     if (PLACES[kind].class === 'l') {
-      // A renewal whose answer was lost is done; anything else is tried again on what is there.
       const begun = this.#record.life
       this.#record =
         kind === 'held' && begun.state === 'RUNNING' ? { ...found, life: begun } : found
-      return null
+      // A renewal or progress whose answer alone was lost is done.
+      return isIn(found.life, event) ? 'done' : null
     }
     // Nobody else leaves our owner and fence in a record that is not leased: it was our own commit,
     // or a cancellation before the start.
@@ -190,6 +192,11 @@ export class Claim {
     }
     return why
   }
+}
+
+function isIn({ lease, progress }: JobLife, event: JobEvent): boolean {
+  if (event.type === 'renewed') return lease !== null && lease.until >= event.until
+  return event.type === 'progressed' && progress === event.progress
 }
 
 function decodeOwn(record: StoredRecord | null): JobRecord | null {

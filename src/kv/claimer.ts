@@ -191,7 +191,8 @@ export class Claimer implements ClaimSource {
     try {
       const { got } = await this.#options.session.readPersistently({ get: [key] })
       const found = got[0] ? this.decode(got[0]) : null
-      return found?.owner === owner && found.life.lease !== null ? found : null
+      // Cancelled meanwhile, it is left to lapse: its handler has not begun.
+      return found?.owner === owner && found.life.state === 'RUNNING' ? found : null
     } catch (error) {
       this.#options.logger.warn('Cannot tell whether a claim was made', { error, jobId: id })
       return null

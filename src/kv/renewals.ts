@@ -4,8 +4,8 @@ import type { StoreClock } from './store-clock.ts'
 
 /** Part of a lease after which it is renewed. */
 const RENEW_AFTER = 1 / 3
-/** The least time between two looks, so that a store that fails fast is not asked in a loop. */
-const LOOK_EVERY_MS_MIN = 20
+/** The least time between two tries, so that a store that fails fast is not asked in a loop. */
+const RETRY_MS = 20
 
 interface Held {
   /** Called once, when the lease has run out without a renewal. */
@@ -74,9 +74,9 @@ export class Renewals {
     if (lease === null) return
     const endsIn = lease.until - this.#storeClock.latest()
     const waits = this.#held.get(claim)?.renewing || claim.busy
+    const lookIn = waits ? endsIn : Math.min(endsIn, Math.max(RETRY_MS, this.#renewIn(claim)))
     // Rounded up: a timer that fires a moment early would find nothing to do.
-    const inMs = Math.ceil(waits ? endsIn : Math.min(this.#renewIn(claim), endsIn))
-    this.#schedule(this.#clock.monotonic() + Math.max(LOOK_EVERY_MS_MIN, inMs))
+    this.#schedule(this.#clock.monotonic() + Math.max(0, Math.ceil(lookIn)))
   }
 
   #schedule(due: number): void {

@@ -118,7 +118,8 @@ class Run {
   interrupt(why: Interruption): void {
     if (this.#interruption === null) {
       this.#interruption = why
-      this.#options.renewals?.remove(this.#claim)
+      // A stopping process keeps its lease for as long as it waits; any other reason ends it.
+      if (why !== 'stopping') this.#options.renewals?.remove(this.#claim)
       if (why === 'cancelled') this.#job?.cancel()
       this.#abort.abort(this.#reason(why))
     }
