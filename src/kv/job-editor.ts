@@ -48,7 +48,8 @@ export class JobEditor {
    */
   async remove(id: string): Promise<boolean> {
     const removed = await this.#edit(id, (record) => {
-      if (record.life.settledAt === null) throw unsettled('remove', record)
+      const { settledAt, lease } = record.life
+      if (settledAt === null || lease !== null) throw unsettled('remove', record)
       return { next: record, put: { key: record.key, expect: record.version, drop: true } }
     })
     return removed !== null

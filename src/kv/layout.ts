@@ -111,22 +111,22 @@ export const CREATED_TAG = 'created'
 export const GENERATED_PREFIX = 'j/'
 
 export function pauseKey(queueName: string): string {
-  return `pause/${encodeName(queueName)}`
+  return `k/pause/${encodeName(queueName)}`
 }
 
 export const PAUSE_PLACE = 'k/pause'
 
 /** The record by which everyone knows that the queue exists; its name is the key's last part. */
 export function queueKey(queueName: string): string {
-  return `queue/${encodeName(queueName)}`
+  return `k/queue/${encodeName(queueName)}`
 }
 
 export function queueOfKey(key: string): string {
-  return decodeName(key.slice('queue/'.length))
+  return decodeName(key.slice('k/queue/'.length))
 }
 
 export const QUEUE_PLACE = 'k/queue'
-export const FORMAT_KEY = 'format'
+export const FORMAT_KEY = 'k/format'
 export const FORMAT_PLACE = 'k/format'
 
 /** The wake-up channel of a queue. */

@@ -64,6 +64,11 @@ function assertPut(put: Put, limits: Limits): void {
   if (put.expect === null && unplaced && isWrite(put)) {
     throw new TypeError(`Cannot commit ${where}: a new record needs a place and a score`)
   }
+  if (put.place !== undefined && put.place.startsWith('k') !== put.key.startsWith('k/')) {
+    throw new TypeError(
+      `Cannot commit ${where}: its place is "${put.place}", expected class k just when the key starts with "k/"`,
+    )
+  }
   assertBytes(put.head, HEAD_BYTES_MAX, `the head of ${where}`)
   for (const [name, part] of Object.entries(parts)) {
     assertBytes(part, limits.partBytes, `part "${name}" of ${where}`)

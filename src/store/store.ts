@@ -24,7 +24,8 @@ export type Guarantee = 'atomic' | 'process' | 'eventual'
  * - `d` due later; the score is the time it falls due, in ms since 1970.
  * - `l` leased; the score is the deadline of the lease, in ms since 1970.
  * - `s` settled; the score is the time of settlement, in ms since 1970. A store may expire these.
- * - `k` kept: no work at all (settings, indexes).
+ * - `k` kept: no work at all (settings, indexes). The keys of these records, and no others, start
+ *   with `k/`; such a record never leaves the class.
  */
 export type PlaceClass = 'r' | 'd' | 'l' | 's' | 'k'
 

@@ -288,7 +288,7 @@ const lists: StoreCase[] = [
     name: 'a prefix lists in key order, whatever the scores',
     async run(trial) {
       const { assert, store } = trial
-      for (const [i, key] of ['j/c', 'j/a', 'k/a', 'j/b', 'i/z', 'j'].entries()) {
+      for (const [i, key] of ['j/c', 'j/a', 'l/a', 'j/b', 'i/z', 'j'].entries()) {
         await put(store, created(key, { score: -i, place: `${i % 2 ? 'r' : 's'}/${i}` }))
       }
       assert.deepEqual(await keysOf(trial, { prefix: 'j/', limit: 9 }), ['j/a', 'j/b', 'j/c'])
@@ -326,12 +326,12 @@ const lists: StoreCase[] = [
     name: 'counts agree with the places, class by class',
     async run(trial) {
       const { assert, store } = trial
-      const places = ['r/a', 'd/a', 'l/a', 's/a', 'k/a']
+      const places = ['r/a', 'd/a', 'l/a', 's/a']
       for (const [i, place] of places.entries()) {
         for (let n = 0; n <= i; n++) await put(store, created(`${i}.${n}`, { place, score: n }))
       }
       const { counts } = await trial.read({ counts: [...places, 'r/none'] })
-      assert.deepEqual(counts, [1, 2, 3, 4, 5, 0])
+      assert.deepEqual(counts, [1, 2, 3, 4, 0])
     },
   },
   {
@@ -339,9 +339,9 @@ const lists: StoreCase[] = [
     async run(trial) {
       const { assert, store } = trial
       let version = await put(store, created('a', { place: 'r/q', parts: { data: 'd' } }))
-      for (const place of ['l/q', 'd/q', 'l/q', 'r/q', 'd/q', 'l/q', 's/q', 'r/q', 'k/q']) {
+      for (const place of ['l/q', 'd/q', 'l/q', 'r/q', 'd/q', 'l/q', 's/q', 'r/q']) {
         version = await put(store, { key: 'a', expect: version, place, score: 9_000_000_000_000 })
-        const all = ['r/q', 'd/q', 'l/q', 's/q', 'k/q']
+        const all = ['r/q', 'd/q', 'l/q', 's/q']
         const { got, ranges } = await trial.read({
           get: ['a'],
           parts: ['data'],
@@ -614,6 +614,8 @@ const limits: StoreCase[] = [
         created('a b'),
         created('é'),
         created('a', { place: 'r/é' }),
+        created('a', { place: 'k/one' }),
+        created('k/a', { place: 'r/one' }),
       ]
       for (const one of bad) await assert.rejects(store.commit([[one]]), { name: 'TypeError' })
       assert.deepEqual(await keysOf(trial, { prefix: 'a', limit: 9 }), [])
@@ -690,7 +692,7 @@ const claims: StoreCase[] = [
     needs: { take: true },
     async run(trial) {
       const { assert, store } = trial
-      const pause = await put(store, created('pause', { place: 'k/pause' }))
+      const pause = await put(store, created('k/pause', { place: 'k/pause' }))
       await put(store, created('a'))
       const request = {
         from: [PLACE],
@@ -698,10 +700,10 @@ const claims: StoreCase[] = [
         into: 'l/one',
         score: 1,
         stamp: 'me',
-        unless: ['other', 'pause'],
+        unless: ['k/other', 'k/pause'],
       }
       assert.deepEqual(await store.take?.(request), [])
-      await put(store, { key: 'pause', expect: pause, drop: true })
+      await put(store, { key: 'k/pause', expect: pause, drop: true })
       assert.equal((await store.take?.(request))?.length, 1)
     },
   },

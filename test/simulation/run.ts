@@ -1,37 +1,46 @@
 /**
- * Runs seeds of the simulation and says which failed.
+ * Runs seeds of a simulation and says which failed, and how often what happened in all.
  *
- *     node test/simulation/run.ts --from 1 --count 1000
+ *     node test/simulation/run.ts --on memory --from 1 --count 1000
+ *     node test/simulation/run.ts --on kv --from 17 --count 1 --trace
  */
 import { parseArgs } from 'node:util'
 import { settingOf, simulate } from './simulate.ts'
+import { simulateKV } from './simulate-kv.ts'
 
 const { values } = parseArgs({
   options: {
+    on: { type: 'string', default: 'memory' },
     from: { type: 'string', default: '1' },
     count: { type: 'string', default: '200' },
     keepGoing: { type: 'boolean', default: false },
     trace: { type: 'boolean', default: false },
   },
 })
+const print = (line: string): void => void process.stdout.write(`${line}\n`)
+const trace = values.trace ? print : undefined
 const from = Number(values.from)
-const count = Number(values.count)
-const totals = { seeds: 0, steps: 0, writes: 0, crashes: 0, handlerRuns: 0 }
+const totals: Record<string, number> = {}
 let failed = 0
+let seeds = 0
 const startedAt = performance.now()
-for (let seed = from; seed < from + count; seed++) {
-  const trace = values.trace ? (line: string) => process.stdout.write(`${line}\n`) : undefined
-  const report = await simulate(seed, { ...settingOf(seed), trace })
-  totals.seeds++
-  totals.steps += report.steps
-  totals.writes += report.writes
-  totals.crashes += report.crashes
-  totals.handlerRuns += report.handlerRuns
-  if (report.broken === null) continue
+for (let seed = from; seed < from + Number(values.count); seed++) {
+  const report =
+    values.on === 'kv'
+      ? await simulateKV(seed)
+      : await simulate(seed, { ...settingOf(seed), trace })
+  const { seed: _seed, broken, ...counted } = report
+  seeds++
+  for (const [name, value] of Object.entries(counted)) {
+    const sum = totals[name] ?? 0
+    // Times and digests do not add up.
+    if (name !== 'trace') totals[name] = name.endsWith('Ms') ? Math.max(sum, value) : sum + value
+  }
+  if (broken === null) continue
   failed++
-  process.stdout.write(`seed ${seed}: ${report.broken}\n`)
+  print(`seed ${seed}: ${broken}`)
   if (!values.keepGoing) break
 }
-const seconds = ((performance.now() - startedAt) / 1000).toFixed(1)
-process.stdout.write(`${JSON.stringify({ ...totals, failed, seconds })}\n`)
+const seconds = Number(((performance.now() - startedAt) / 1_000).toFixed(1))
+print(JSON.stringify({ on: values.on, seeds, failed, ...totals, seconds }))
 process.exitCode = failed === 0 ? 0 : 1

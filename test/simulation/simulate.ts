@@ -169,6 +169,8 @@ class Simulation {
   async #handle(job: Job, context: JobContext, process: Process): Promise<unknown> {
     const world = this.#world
     const id = String(job.id)
+    // What a dead process still does in this moment, nobody sees.
+    if (!process.alive) return new Promise(() => {})
     this.#handlerRuns++
     this.#checkStart(id, context, process)
     const run: HandlerRun = { id, process, context }

@@ -101,8 +101,9 @@ export class Watch {
     this.writes++
     const before = this.#records.get(id)
     if (stored === null) {
-      if (before && before.life.settledAt === null)
+      if (before && (before.life.settledAt === null || before.life.lease !== null)) {
         this.fail(`${id}: dropped while ${before.life.state}`)
+      }
       this.#records.delete(id)
       return
     }

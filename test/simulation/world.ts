@@ -70,14 +70,17 @@ export class Process {
   readonly name: string
   readonly clock: Clock
   alive = true
+  readonly #skewMaxMs: number
   #skewMs: number
   #hungUntil = 0
   #jumpedAt: number
 
-  constructor(world: World, name: string) {
+  /** `skewMs`: how far its wall clock may be off when it starts; jumps are five times that. */
+  constructor(world: World, name: string, skewMs = 2_000) {
     this.world = world
     this.name = name
-    this.#skewMs = world.between(-2_000, 2_000)
+    this.#skewMaxMs = skewMs
+    this.#skewMs = world.between(-skewMs, skewMs)
     this.#jumpedAt = world.now
     const bornAt = world.now
     this.clock = {
@@ -110,7 +113,8 @@ export class Process {
     const { world } = this
     if (world.faults && world.now - this.#jumpedAt > 10_000) {
       this.#jumpedAt = world.now
-      if (world.chance(0.2)) this.#skewMs += world.between(-10_000, 10_000)
+      const jumpMs = 5 * this.#skewMaxMs
+      if (world.chance(0.2)) this.#skewMs += world.between(-jumpMs, jumpMs)
     }
     return this.#skewMs
   }
