@@ -16,8 +16,8 @@ import {
   type KvJobQueueStrategyOptions,
 } from './kv/kv-job-queue-strategy.ts'
 import { assertQueueName } from './kv/layout.ts'
-import { consoleLogger } from './logger.ts'
-import type { Guarantee } from './store/store.ts'
+import { consoleLogger, type Logger } from './logger.ts'
+import type { Guarantee, Store } from './store/store.ts'
 import { type StorageSource, storeFrom } from './store/store-from.ts'
 import { systemClock } from './system.ts'
 
@@ -127,6 +127,12 @@ export class JobQueueService {
     await Promise.all([...this.#queues.values()].map((queue) => queue.stop()))
   }
 
+  /** Stops, and releases what the store opened. The service is not to be used after it. */
+  async close(): Promise<void> {
+    await this.stop()
+    if (this.strategy instanceof KvJobQueueStrategy) await this.strategy.close()
+  }
+
   /** Runs one job, if there is one: `drain({ maxJobs: 1 })`. */
   next(options: Omit<DrainOptions, 'maxJobs'> = {}): Promise<DrainReport> {
     return this.drain({ ...options, maxJobs: 1 })
@@ -143,6 +149,20 @@ export class JobQueueService {
    */
   get guarantee(): Guarantee | Promise<Guarantee> {
     return this.#kv('tell the guarantee').guarantee
+  }
+
+  /** Where the service says what happened. */
+  get logger(): Logger {
+    return this.#options.logger ?? consoleLogger
+  }
+
+  /**
+   * Which store it is, once that is open and has answered.
+   *
+   * @throws WherryError `store-unavailable`.
+   */
+  async ping(): Promise<Pick<Store, 'name' | 'guarantee'>> {
+    return this.#kv('ask the store').ping()
   }
 
   /** For runtime adapters: what kind of process this is. */

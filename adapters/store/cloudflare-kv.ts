@@ -54,8 +54,10 @@ const LATER_DIGITS = 13
 const UNDER_WAY_MS = 10_000
 /** What was left behind for longer than any list or read lags is deleted. */
 const SWEEP_AFTER_MS = 300_000
-/** Own writes, to build the next write on, and names of later records, that are kept in memory. */
+/** Records to build the next write on, and names of later records, that are kept in memory. */
 const REMEMBERED_MAX = 2_000
+/** A record that was only read is kept in memory when its parts are shorter than this. */
+const SMALL_CHARS = 65_536
 
 /**
  * Where a record lies. After a move that was cut off it lies in two: a settled record is believed
@@ -99,7 +101,7 @@ class CloudflareKVStore implements Store {
   readonly #settledTtl: number
   readonly #clock: Clock
   readonly #random: Random
-  readonly #own = new Map<string, Row>()
+  readonly #recent = new Map<string, Row>()
   /** Since when a change of the key is under way in this process. */
   readonly #underWay = new Map<string, number>()
   /** When this process last wrote a name, on its monotonic clock. */
@@ -177,8 +179,8 @@ class CloudflareKVStore implements Store {
 
   /** The record that the put is made for, as far as this location can see it. */
   async #expected({ key, expect }: Put): Promise<Row | null> {
-    const own = this.#own.get(key)
-    if (own !== undefined && own.version === expect) return own
+    const recent = this.#recent.get(key)
+    if (recent !== undefined && recent.version === expect) return recent
     const [row] = await this.#get([key])
     return row?.version === expect ? row : null
   }
@@ -193,7 +195,7 @@ class CloudflareKVStore implements Store {
     const version = `${this.#clock.now().toString(36)}.${randomToken(this.#random, 8)}@${location}`
     const row = { ...draft, version }
     // Until the answer is there, nothing is known of the record.
-    this.#own.delete(put.key)
+    this.#recent.delete(put.key)
     await this.#put(row)
     this.#remember(row)
     if (before !== null && nameOf(before) !== nameOf(row)) await this.#delete(before)
@@ -201,7 +203,7 @@ class CloudflareKVStore implements Store {
   }
 
   async #drop(before: Row): Promise<string> {
-    this.#own.delete(before.key)
+    this.#recent.delete(before.key)
     await this.#delete(before)
     return before.version
   }
@@ -254,7 +256,7 @@ class CloudflareKVStore implements Store {
   }
 
   #remember(row: Row): void {
-    remember(this.#own, row.key, row)
+    remember(this.#recent, row.key, row)
     if (nameOf(row).startsWith('later/')) remember(this.#laterNames, row.key, this.#nameOf(row))
   }
 
@@ -320,6 +322,8 @@ class CloudflareKVStore implements Store {
       const names = later.filter(({ key }) => missing.includes(key)).map((row) => this.#nameOf(row))
       for (const row of (await this.#load(names)).values()) found.set(row.key, row)
     }
+    // Whoever reads a record whole is about to write it: that write is built on what was read.
+    for (const row of found.values()) if (isSmall(row)) remember(this.#recent, row.key, row)
     return keys.map((key) => found.get(key) ?? null)
   }
 
@@ -383,6 +387,10 @@ function spacedFrom(before: Row, location: string): number {
   if (nameOf(before) === `${location}/${before.key}`) return writtenAt(before)
   // The live name of a settled record was deleted up to one spacing after it was settled.
   return before.place.startsWith('s') ? writtenAt(before) + SPACING_MS : -Infinity
+}
+
+function isSmall({ parts }: Row): boolean {
+  return Object.values(parts).reduce((sum, part) => sum + part.length, 0) < SMALL_CHARS
 }
 
 /** Keeps the newest entries of a map. */

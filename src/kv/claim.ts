@@ -14,6 +14,17 @@ export type ChangeResult =
   /** Someone else holds the job, or it is settled or gone: nothing was changed. */
   | 'lost'
 
+/** What happens to a claimed job, and what is stored with it. */
+export interface Change {
+  readonly event: JobEvent
+  readonly parts?: Put['parts']
+  /** Whether the event's error is only the beginning of the part `error`. */
+  readonly errorIsCut?: boolean
+}
+
+/** What a cancelled attempt has come to is nobody's result. */
+const ACKNOWLEDGEMENT: Change = { event: { type: 'acknowledged' } }
+
 /** Rebuilds of one change against a record that keeps moving, before it is given up. */
 const REBUILDS_MAX = 20
 
@@ -58,61 +69,46 @@ export class Claim {
   /** Begins a held job in memory alone: the settlement is the next that the store hears. */
   begin(at: number): void {
     const { lease } = this.#record.life
-    if (lease !== null) this.#advance({ type: 'started', at, lease })
+    const next = lease && this.#next({ event: { type: 'started', at, lease } })
+    if (next) this.#record = next
   }
 
   /** Makes the lease last from now. Answers `lost` when the job is no longer this holder's. */
   renew(): Promise<ChangeResult> {
-    return this.#change(
-      (life) => ({
-        type: 'renewed',
-        until: this.#session.clock.now() + (life.lease?.lengthMs ?? 0),
-      }),
-      {},
-    )
+    const { clock } = this.#session
+    return this.#change(({ lease }) => ({
+      event: { type: 'renewed', until: clock.now() + (lease?.lengthMs ?? 0) },
+    }))
   }
 
   /** Stores how far the attempt has come. */
   progress(progress: number): Promise<ChangeResult> {
-    return this.#change(() => ({ type: 'progressed', progress }), {})
+    return this.#change(() => ({ event: { type: 'progressed', progress } }))
   }
 
-  /** Ends the claim by `event`; `parts` are stored with it. */
-  settle(event: JobEvent, parts: Put['parts'] = {}, errorIsCut = false): Promise<ChangeResult> {
-    return this.#change(() => event, parts, errorIsCut)
+  /** Ends the claim. A job that was cancelled meanwhile is acknowledged instead. */
+  settle(change: Change): Promise<ChangeResult> {
+    return this.#change(() => change)
   }
 
-  #change(
-    eventOf: (life: JobLife) => JobEvent,
-    parts: Put['parts'],
-    errorIsCut = false,
-  ): Promise<ChangeResult> {
+  #change(changeOf: (life: JobLife) => Change): Promise<ChangeResult> {
     this.#pending++
-    const result = this.#tail
-      .then(() => this.#apply(eventOf, parts, errorIsCut))
-      .finally(() => this.#pending--)
+    const result = this.#tail.then(() => this.#apply(changeOf)).finally(() => this.#pending--)
     this.#tail = result.catch(() => {})
     return result
   }
 
-  async #apply(
-    eventOf: (life: JobLife) => JobEvent,
-    parts: Put['parts'],
-    errorIsCut: boolean,
-  ): Promise<ChangeResult> {
+  async #apply(changeOf: (life: JobLife) => Change): Promise<ChangeResult> {
     for (let rebuild = 0; rebuild < REBUILDS_MAX; rebuild++) {
-      const event =
-        this.#over === 'cancelled'
-          ? ({ type: 'acknowledged' } as const)
-          : eventOf(this.#record.life)
-      const next = this.#next(event, errorIsCut)
+      const change = this.#over === 'cancelled' ? ACKNOWLEDGEMENT : changeOf(this.#record.life)
+      const next = this.#next(change)
       if (next === null) return this.#over ?? 'lost'
-      const version = await this.#commit(next, event, parts)
+      const version = await this.#commit(next, change)
       if (version) {
         this.#record = { ...next, version }
         return this.#over === 'cancelled' ? 'cancelled' : 'done'
       }
-      const found = await this.#find(event)
+      const found = await this.#find(change.event)
       if (found !== null) return found
       if (rebuild > 0) await this.#session.backOff(rebuild)
     }
@@ -122,29 +118,18 @@ export class Claim {
     )
   }
 
-  #next(event: JobEvent, errorIsCut: boolean): JobRecord | null {
+  #next({ event, errorIsCut = false }: Change): JobRecord | null {
     if (this.#over === 'lost') return null
     const life = transition(this.#record.life, event)
     return life && { ...this.#record, life, errorIsCut: errorIsCut || this.#record.errorIsCut }
   }
 
-  #advance(event: JobEvent): void {
-    const next = this.#next(event, false)
-    if (next !== null) this.#record = next
-  }
-
   /** Answers the new version, null when the record had moved, undefined when that is unknown. */
-  async #commit(
-    next: JobRecord,
-    event: JobEvent,
-    parts: Put['parts'],
-  ): Promise<string | null | undefined> {
+  async #commit(next: JobRecord, { event, parts }: Change): Promise<string | null | undefined> {
     const now = this.#session.clock.now()
+    const put = this.#put(next, event, now)
     try {
-      return await this.#session.commit(
-        [{ ...this.#put(next, event, now), ...partsOf(parts) }],
-        wakeOf(next, now),
-      )
+      return await this.#session.commit([parts ? { ...put, parts } : put], wakeOf(next, now))
     } catch {
       return undefined
     }
@@ -205,10 +190,6 @@ function decodeOwn(record: StoredRecord | null): JobRecord | null {
   } catch {
     return null
   }
-}
-
-function partsOf(parts: Put['parts']): Pick<Put, 'parts'> {
-  return parts && Object.keys(parts).length > 0 ? { parts } : {}
 }
 
 /** A job that goes back into the line wakes whoever waits for one. */

@@ -263,6 +263,6 @@ function byScoreAndKey(a: StoredRecord, b: StoredRecord): number {
 /** A claim whose answer came after its lease is given back unstarted: someone may have the job. */
 function keepsBelief(claim: Claim): boolean {
   if (claim.believed) return true
-  void claim.settle({ type: 'deferred' }).catch(() => {})
+  void claim.settle({ event: { type: 'deferred' } }).catch(() => {})
   return false
 }

@@ -33,8 +33,10 @@ export interface DrainReport {
 }
 
 export const DRAIN_BUDGET_MS = 25_000
-/** Operations that a job may need from its claim to its end, left over before a platform's bound. */
+/** Operations that one more claim and its surroundings may need before a platform's bound. */
 const OPERATIONS_RESERVE = 50
+/** Operations that an attempt under way may still need to be settled. */
+const OPERATIONS_PER_ATTEMPT = 3
 
 export interface DrainSetting {
   readonly session: StoreSession
@@ -117,7 +119,8 @@ class Drain {
     const store = this.#setting.session.opened
     const bound = store?.limits.invocationOperations ?? Infinity
     const used = store ? sum(difference(store.operations(), before)) : 0
-    return used + OPERATIONS_RESERVE > bound ? 'budget' : null
+    const needed = OPERATIONS_RESERVE + OPERATIONS_PER_ATTEMPT * this.#unsettled
+    return used + needed > bound ? 'budget' : null
   }
 
   #follow(attempt: Attempt): void {

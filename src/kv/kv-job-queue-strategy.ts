@@ -67,7 +67,7 @@ export interface Attachment {
 
 /** An edge runtime ends what takes longer. */
 const EDGE_TIMEOUT_MS = 30_000
-/** What a lease that is never renewed lasts beyond the drain and the attempt that it covers. */
+/** What a lease that is never renewed lasts beyond what it has to cover. */
 const UNRENEWED_LEASE_MS = 60_000
 
 /**
@@ -109,7 +109,8 @@ export class KvJobQueueStrategy implements InspectableJobQueueStrategy {
     this.#backOff = options.backoffStrategy ?? exponentialBackoff({}, random)
     this.#renewals = new Renewals(clock, session.clock)
     this.#dispatcher = new Dispatcher((claim, process) => {
-      const renewals = this.#isEventual ? null : this.#renewals
+      const renewals = this.#renews ? this.#renewals : null
+      const storesProgress = !this.#isEventual
       const backOffMs = (job: Job): number => this.#backOffMs(job)
       const timeoutMs = (): number | null => this.#timeoutMs
       return runClaim(claim, process, {
@@ -117,6 +118,7 @@ export class KvJobQueueStrategy implements InspectableJobQueueStrategy {
         clock,
         logger,
         renewals,
+        storesProgress,
         backOffMs,
         timeoutMs,
         maxLapses,
@@ -156,6 +158,13 @@ export class KvJobQueueStrategy implements InspectableJobQueueStrategy {
     return (
       this.#session.opened?.guarantee ?? this.#session.store().then(({ guarantee }) => guarantee)
     )
+  }
+
+  /** Which store it is, once that is open and has answered. */
+  async ping(): Promise<Pick<Store, 'name' | 'guarantee'>> {
+    const { name, guarantee } = await this.#session.store()
+    await this.#session.read({})
+    return { name, guarantee }
   }
 
   /** Tells the strategy what kind of process it runs in. The user's own `onAdd` is heard as well. */
@@ -213,8 +222,9 @@ export class KvJobQueueStrategy implements InspectableJobQueueStrategy {
     await this.#worker.stop(queueName)
   }
 
-  isRunning(queueName: string): boolean {
-    return this.#worker.running.has(queueName)
+  /** Releases what the store opened. Stop the queues first. */
+  async close(): Promise<void> {
+    await this.#session.opened?.close()
   }
 
   /** Runs jobs until there are none, or until time, jobs or the platform's bound are used up. */
@@ -317,10 +327,17 @@ export class KvJobQueueStrategy implements InspectableJobQueueStrategy {
     return this.#attachment.resident === false ? EDGE_TIMEOUT_MS : null
   }
 
+  /** Where nothing lives on between requests, a timer of one must not keep the leases of another. */
+  get #renews(): boolean {
+    return !this.#isEventual && this.#attachment.resident !== false
+  }
+
   #leaseMs({ timeoutMs }: JobRecord): number {
-    if (!this.#isEventual) return this.#options.leaseMs ?? 30_000
-    // Nobody renews there: the lease has to cover a whole drain and the attempt that ends it.
-    return DRAIN_BUDGET_MS + (timeoutMs ?? this.#timeoutMs ?? EDGE_TIMEOUT_MS) + UNRENEWED_LEASE_MS
+    const { leaseMs = 30_000 } = this.#options
+    if (this.#renews) return leaseMs
+    // It has to cover the whole attempt, and a drain before it where jobs are born leased.
+    const unrenewedMs = (timeoutMs ?? this.#timeoutMs ?? EDGE_TIMEOUT_MS) + UNRENEWED_LEASE_MS
+    return this.#isEventual ? DRAIN_BUDGET_MS + unrenewedMs : Math.max(leaseMs, unrenewedMs)
   }
 
   #bornLeasedMs(record: JobRecord, { guarantee }: Store): number | null {

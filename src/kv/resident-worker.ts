@@ -135,7 +135,8 @@ export class ResidentWorker {
       : Math.min(...names.map(pollMs))
     const dueMs = nextDueAt === null ? Infinity : nextDueAt - session.clock.now()
     const least = attempts.length > 0 ? 0 : CONTENDED_MS * random()
-    return Math.max(least, Math.min(hopeMs, dueMs))
+    // In whole milliseconds, as the store's clock counts them.
+    return Math.ceil(Math.max(least, Math.min(hopeMs, dueMs)))
   }
 
   async #sleep(ms: number): Promise<void> {

@@ -6,8 +6,7 @@ import type { JobContext, ProcessJob } from '../job-queue-strategy.ts'
 import type { JobEvent } from '../lifecycle.ts'
 import type { Logger } from '../logger.ts'
 import { isLonger } from '../store/commit-rules.ts'
-import type { Put } from '../store/store.ts'
-import type { ChangeResult, Claim } from './claim.ts'
+import type { Change, ChangeResult, Claim } from './claim.ts'
 import { cutError } from './job-record.ts'
 import { jobOf } from './job-view.ts'
 import type { Renewals } from './renewals.ts'
@@ -31,8 +30,10 @@ export interface RunnerOptions {
   readonly session: StoreSession
   readonly clock: Clock
   readonly logger: Logger
-  /** Keeps leases alive; null where renewals and progress are not written. */
+  /** Keeps leases alive; null where a lease covers the whole attempt. */
   readonly renewals: Renewals | null
+  /** Whether progress is written: not where every write is dear. */
+  readonly storesProgress: boolean
   /** How long after its failed attempt the job may run again, in ms. */
   readonly backOffMs: (job: Job) => number
   /** The timeout of a job that brings none of its own, in ms; null: none. */
@@ -50,13 +51,6 @@ type Outcome =
   | { readonly type: 'threw'; readonly error: unknown }
   /** It did not stop after its signal was aborted, and nobody waits any longer. */
   | { readonly type: 'abandoned' }
-
-/** What is stored of an end, beside the event. */
-interface Settlement {
-  readonly event: JobEvent
-  readonly parts?: Put['parts']
-  readonly errorIsCut?: boolean
-}
 
 /** How long a handler may take to react when the process stops. */
 const STOPPING_PATIENCE_MS = 1_000
@@ -130,10 +124,9 @@ class Run {
   async settle(outcome: Outcome): Promise<Ending> {
     const { id: jobId, queueName } = this.#claim.record
     try {
-      const settlement = this.#settlementOf(outcome)
-      if (settlement === null) return this.#interruption === 'cancelled' ? 'cancelled' : 'lost'
-      const { event, parts, errorIsCut } = settlement
-      return this.#endingOf(await this.#claim.settle(event, parts, errorIsCut))
+      const change = this.#changeOf(outcome)
+      if (change === null) return this.#interruption === 'cancelled' ? 'cancelled' : 'lost'
+      return this.#endingOf(await this.#claim.settle(change))
     } catch (error) {
       this.#options.logger.error('Cannot store how a job ended; it will run again', {
         error,
@@ -158,8 +151,8 @@ class Run {
   }
 
   #storeProgress(job: Job): void {
-    if (this.#options.renewals === null || this.#interruption !== null || !this.#progressIsStored)
-      return
+    const { storesProgress } = this.#options
+    if (!storesProgress || this.#interruption !== null || !this.#progressIsStored) return
     this.#progressIsStored = false
     const store = (): void => {
       this.#progressIsStored = true
@@ -172,7 +165,7 @@ class Run {
   }
 
   /** What the end of the attempt stores; null: nothing, the lease ends by itself. */
-  #settlementOf(outcome: Outcome): Settlement | null {
+  #changeOf(outcome: Outcome): Change | null {
     const why = this.#interruption
     if (why === 'timeout') return this.#failed(new Error(`Timed out after ${this.#timeoutMs} ms`))
     if (outcome.type === 'returned') return this.#completed(outcome.value)
@@ -185,7 +178,7 @@ class Run {
     return { event: { type: 'lapsed', at, maxLapses: this.#options.maxLapses } }
   }
 
-  #completed(value: unknown): Settlement {
+  #completed(value: unknown): Change {
     const at = this.#options.session.clock.now()
     try {
       const result = value === undefined ? undefined : this.#encodeResult(value)
@@ -205,7 +198,7 @@ class Run {
     )
   }
 
-  #failed(error: unknown): Settlement {
+  #failed(error: unknown): Change {
     const at = this.#options.session.clock.now()
     const message = messageOf(error)
     const cut = cutError(message)

@@ -48,8 +48,8 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     rule: 'mailbox: changes of one claim wait for each other',
     file: 'src/kv/claim.ts',
-    find: '      .then(() => this.#apply(eventOf, parts, errorIsCut))',
-    replace: '      .then(() => this.#apply(eventOf, parts, errorIsCut))',
+    find: 'const result = this.#tail.then(() => this.#apply(changeOf))',
+    replace: 'const result = Promise.resolve().then(() => this.#apply(changeOf))',
   },
   {
     rule: 'versions are tokens: they come from no counter that starts again',

@@ -1,0 +1,110 @@
+/**
+ * wherry on Cloudflare Workers: requests add jobs and drain what they added, cron drains the rest.
+ *
+ * @module
+ */
+import { waitUntil } from 'cloudflare:workers'
+import { createMemoryStore, type Store, WherryError } from '../../src/main.ts'
+import { createCloudflareKVStore, type KVBinding } from '../store/cloudflare-kv.ts'
+import { openFrom, type StorageGiven, type StoreKinds } from './open-store.ts'
+import { doorOf, type Environment, type Ready, ready, type Setup, settingOf } from './setup.ts'
+
+export type { Environment, Setup, SetupContext, SetupResult } from './setup.ts'
+
+export interface ServeOptions {
+  /** `none` opens every route to everyone. Without it and without `WHERRY_TOKEN`: only `/health`. */
+  readonly auth?: 'none' | undefined
+  /** How long a cron tick begins jobs, in ms. Default 25,000. */
+  readonly budgetMs?: number | undefined
+}
+
+/** What a Worker's module exports by default. */
+export interface WorkerHandlers<Env> {
+  fetch(request: Request, env: Env, context?: unknown): Promise<Response>
+  scheduled(controller: unknown, env: Env, context?: unknown): Promise<void>
+}
+
+/**
+ * `cloudflare-kv:JOBS` (a binding's name), `memory:`, an unstorage driver, a `Storage` or a `Store`.
+ * Touches no binding: a store is opened while the module loads.
+ */
+export function openStore(given: StorageGiven, env: object = {}): Promise<Store> {
+  return openFrom(given, storesOf(env as Environment))
+}
+
+function storesOf(env: Environment): StoreKinds {
+  return {
+    schemes: {
+      'cloudflare-kv': ({ path, base }) => createCloudflareKVStore(bindingOf(env, path), { base }),
+      // An isolate vanishes at any time, so nobody gets this one without writing it out.
+      memory: () => createMemoryStore(),
+    },
+    drivers: {
+      'cloudflare-kv-binding': async (driver) =>
+        createCloudflareKVStore((await driver.getInstance?.()) as KVBinding),
+    },
+  }
+}
+
+function bindingOf(env: Environment, name: string): KVBinding {
+  const binding = env[name]
+  if (typeof binding === 'object' && binding !== null && 'getWithMetadata' in binding)
+    return binding as KVBinding
+  throw new WherryError(
+    'input-invalid',
+    `Cannot open a store: there is no KV namespace bound as "${name}", expected one in wrangler.toml`,
+  )
+}
+
+/**
+ * Makes a Worker of a setup. The setup runs at the first event of an isolate and should do no I/O.
+ *
+ * @example
+ * ```ts
+ * export default serve<Env>(async (env) => {
+ *   const jobs = new JobQueueService({ storage: openStore(env.WHERRY_STORAGE, env) })
+ *   await jobs.createQueue({ name: 'fetch-page', process: fetchPage })
+ *   return jobs
+ * })
+ * ```
+ */
+export function serve<Env extends object>(
+  setup: Setup<Env>,
+  options: ServeOptions = {},
+): WorkerHandlers<Env> {
+  const known = new WeakMap<Env, Ready>()
+  const readyIn = async (env: Env): Promise<Ready> => {
+    // The result is kept, not its promise: one request must not wait for the I/O of another.
+    const before = known.get(env)
+    if (before !== undefined) return before
+    const made = await prepare(setup, env, options)
+    const rival = known.get(env)
+    if (rival === undefined) known.set(env, made)
+    return rival ?? made
+  }
+  return {
+    async fetch(request, env) {
+      const { app } = await readyIn(env)
+      return app.fetch(request, env)
+    },
+    async scheduled(_controller, env) {
+      const { service } = await readyIn(env)
+      await service.drain({ budgetMs: options.budgetMs })
+    },
+  }
+}
+
+async function prepare<Env extends object>(
+  setup: Setup<Env>,
+  env: Env,
+  { auth }: ServeOptions,
+): Promise<Ready> {
+  const settings = env as Environment
+  const token = settingOf(settings, 'WHERRY_TOKEN')
+  const made = await ready(setup, env, doorOf(token, auth, 'closed', 'cloudflare'))
+  const { service } = made
+  const drainsOnAdd = settingOf(settings, 'WHERRY_DRAIN_ON_ADD') !== 'false'
+  const onAdd = (): void => waitUntil(service.drain({ only: 'own' }))
+  service.attach({ resident: false, ...(drainsOnAdd && { onAdd }) })
+  return made
+}

@@ -1,0 +1,42 @@
+/** Which store a URL, a driver or a `Storage` stands for. */
+import { type Store, WherryError } from '../../src/main.ts'
+
+/** `scheme:rest?base=…`, taken apart. */
+export interface StorageUrl {
+  readonly scheme: string
+  /** What follows the scheme, without the query. */
+  readonly path: string
+  /** The key prefix; undefined: the store's default. */
+  readonly base: string | undefined
+  /** The text itself, for stores whose client takes a URL. Never to be shown: it may hold a password. */
+  readonly href: string
+}
+
+export type OpenUrl = (url: StorageUrl) => Store | Promise<Store>
+
+/**
+ * Takes a storage URL apart.
+ *
+ * @throws WherryError `input-invalid` naming what is known.
+ */
+export function parseStorageUrl(href: string, known: readonly string[]): StorageUrl {
+  const [, scheme = '', rest = ''] = /^([a-z][a-z0-9-]*):(.*)$/s.exec(href) ?? []
+  if (!known.includes(scheme)) {
+    // Only the scheme is shown: the rest may be a secret.
+    const is = scheme === '' ? 'no scheme' : `the scheme "${scheme}:"`
+    throw new WherryError(
+      'input-invalid',
+      `Cannot open a store: its URL has ${is}, expected one of ${known.map((one) => `${one}:`).join(', ')}`,
+    )
+  }
+  const [path = '', query = ''] = rest.split(/\?(.*)/s)
+  const parameters = new URLSearchParams(query)
+  for (const name of parameters.keys()) {
+    if (name === 'base') continue
+    throw new WherryError(
+      'input-invalid',
+      `Cannot open a store: its URL has the parameter "${name}", expected base alone`,
+    )
+  }
+  return { scheme, path, base: parameters.get('base') ?? undefined, href }
+}
