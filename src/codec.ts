@@ -25,14 +25,23 @@ export interface RichJson {
  * ```
  */
 export function encode(value: unknown, what = 'data'): string {
-  return JSON.stringify(serialise(value, what))
+  return guarded(what, () => JSON.stringify(marked(value, what)))
 }
 
 /** The same, before it becomes text. */
 export function serialise(value: unknown, what = 'data'): RichJson {
+  return guarded(what, () => marked(value, what))
+}
+
+function marked(value: unknown, what: string): RichJson {
+  if (isPlain(value, new Set())) return { json: value }
+  return superjson.serialize(copy(value, what, new Map())) as RichJson
+}
+
+/** What superjson or the stack cannot take is refused by name. */
+function guarded<T>(what: string, act: () => T): T {
   try {
-    if (isPlain(value, new Set())) return { json: value }
-    return superjson.serialize(copy(value, what, new Map())) as RichJson
+    return act()
   } catch (error) {
     if (error instanceof WherryError) throw error
     throw new WherryError('data-unserialisable', `Cannot serialise ${what}: ${messageOf(error)}`, {
@@ -113,18 +122,20 @@ function keptAsItIs(value: object, path: string): boolean {
     throw unserialisable(path, 'is an invalid Date', 'a Date that has a time')
   }
   if (value instanceof RegExp || value instanceof URL || value instanceof Error) return true
-  if (!ArrayBuffer.isView(value) && !isOpaque(value)) return false
   if (TYPED_ARRAYS.some((type) => Object.getPrototypeOf(value) === type.prototype)) return true
-  const name = value.constructor?.name ?? 'object'
-  throw unserialisable(path, `is a ${name}`, 'a Uint8Array, text or plain values')
+  if (!ArrayBuffer.isView(value) && ('toJSON' in value || OPEN.test(tagOf(value)))) return false
+  throw unserialisable(
+    path,
+    `is a ${value.constructor?.name}`,
+    'a Uint8Array, text or plain values',
+  )
 }
 
-/** Objects whose content is not in their fields, so that a copy of the fields would be empty. */
-function isOpaque(value: object): boolean {
-  const tag = Object.prototype.toString.call(value).slice(8, -1)
-  const opaque =
-    /^(ArrayBuffer|SharedArrayBuffer|Promise|WeakMap|WeakSet|WeakRef|Blob|File|Headers|Request|Response|ReadableStream|FormData|URLSearchParams|Generator|AsyncGenerator)$/
-  return opaque.test(tag)
+/** Objects whose content is in their fields or items; of any other a copy would be empty. */
+const OPEN = /^\[object (?:Object|Array|Map|Set|Number|String|Boolean)\]$/
+
+function tagOf(value: object): string {
+  return Object.prototype.toString.call(value)
 }
 
 function copyContainer(value: object, path: string, copies: Map<object, unknown>): unknown {
@@ -154,8 +165,10 @@ function copyContainer(value: object, path: string, copies: Map<object, unknown>
     return copy(value.toJSON(), path, copies)
   const fields: Record<string, unknown> = {}
   copies.set(value, fields)
-  for (const [key, item] of Object.entries(value))
+  for (const [key, item] of Object.entries(value)) {
+    if (key === '__proto__') throw unserialisable(`${path}.__proto__`, 'is there', 'no such key')
     fields[key] = copy(item, `${path}.${key}`, copies)
+  }
   return fields
 }
 

@@ -1,7 +1,7 @@
 /** Listing jobs the way Vendure's users do it: operators, nested conditions, sorts, pages. */
-import { WherryError } from './errors.ts'
 import type { Job, JobId } from './job.ts'
 import type { JobState } from './lifecycle.ts'
+import { assertWhole, refusal, shown } from './refusal.ts'
 
 export interface StringOperators {
   readonly eq?: string | undefined
@@ -127,6 +127,8 @@ export const SORT_FIELDS: readonly JobSortField[] = [
   'attempts',
 ]
 
+const FILTER = 'filter jobs'
+
 type Value = string | number | boolean | null
 type Operators = Readonly<Record<string, unknown>>
 
@@ -135,15 +137,10 @@ const OPERATORS: Readonly<
   Record<string, (value: string | number | boolean, operand: never) => boolean>
 > = {
   eq: (value, operand: unknown) => value === comparable(operand, value),
-  notEq: (value, operand: unknown) => value !== comparable(operand, value),
   contains: (value, operand: string) =>
     String(value).toLowerCase().includes(operand.trim().toLowerCase()),
-  notContains: (value, operand: string) =>
-    !String(value).toLowerCase().includes(operand.trim().toLowerCase()),
   in: (value, operands: readonly unknown[]) =>
     operands.some((one) => value === comparable(one, value)),
-  notIn: (value, operands: readonly unknown[]) =>
-    !operands.some((one) => value === comparable(one, value)),
   regex: (value, operand: string) => new RegExp(operand).test(String(value)),
   lt: (value, operand: number) => Number(value) < operand,
   lte: (value, operand: number) => Number(value) <= operand,
@@ -153,6 +150,13 @@ const OPERATORS: Readonly<
   after: (value, operand: Date) => Number(value) > Number(operand),
   between: (value, { start, end }: { start: number | Date; end: number | Date }) =>
     Number(value) >= Number(start) && Number(value) <= Number(end),
+}
+
+/** Operators that say the opposite of another. */
+const OPPOSITES: Readonly<Record<string, string>> = {
+  notEq: 'eq',
+  notContains: 'contains',
+  notIn: 'in',
 }
 
 /** Ids may be numbers to the caller and text to us. */
@@ -190,37 +194,37 @@ function matchesAny(job: ListedJob, filters: readonly JobFilterParameter[]): boo
 
 function valueOfField(job: ListedJob, field: string): Value {
   if (Object.hasOwn(job, field)) return job[field as keyof ListedJob]
-  throw new WherryError(
-    'input-invalid',
-    `Cannot filter jobs by "${field}": expected one of ${Object.keys(job).join(', ')}`,
-  )
+  throw refusal(FILTER, `there is no field "${field}"`, `one of ${Object.keys(job).join(', ')}`)
 }
 
 function fieldMatches(field: string, value: Value, operators: Operators): boolean {
   return Object.entries(operators).every(([name, operand]) => {
     if (operand === undefined || operand === null) return true
     if (name === 'isNull') return (value === null) === operand
-    const test = OPERATORS[name]
+    const opposite = OPPOSITES[name]
+    const test = OPERATORS[opposite ?? name]
     if (test === undefined) {
-      throw new WherryError(
-        'input-invalid',
-        `Cannot filter jobs by "${field}": the operator "${name}" is unknown`,
-      )
+      throw refusal(FILTER, `"${field}" has the operator "${name}"`, 'one that Vendure has for it')
     }
     // As in SQL, nothing is known of a value that is absent.
-    return value !== null && test(value, operand as never)
+    return value !== null && test(value, operand as never) === (opposite === undefined)
   })
 }
 
-/** Compares by the fields of the sort, the first of them first; absent values come last. */
+/**
+ * Compares by the fields of the sort, the first of them first; absent values come last.
+ *
+ * @throws WherryError `input-invalid` for a field or an order that is not known.
+ */
 export function compareBy(sort: JobSortParameter): (a: ListedJob, b: ListedJob) => number {
   const fields = Object.entries(sort).filter(([, order]) => order !== undefined && order !== null)
   for (const [field, order] of fields) {
     if (SORT_FIELDS.includes(field as JobSortField) && (order === 'ASC' || order === 'DESC'))
       continue
-    throw new WherryError(
-      'input-invalid',
-      `Cannot sort jobs by "${field}" ${String(order)}: expected one of ${SORT_FIELDS.join(', ')}, and ASC or DESC`,
+    throw refusal(
+      'list jobs',
+      `sort is ${shown(`${field}:${order}`)}`,
+      `${SORT_FIELDS.join(', ')}, with ASC or DESC`,
     )
   }
   return (a, b) => {
@@ -253,21 +257,17 @@ function compareValues(
  *
  * @throws WherryError `input-invalid` when they are out of range.
  */
-export function pageOf({ skip = 0, take = TAKE_DEFAULT }: Pick<JobListOptions, 'skip' | 'take'>): {
+export function pageOf({
+  skip = 0,
+  take = TAKE_DEFAULT,
+}: {
+  readonly skip?: unknown
+  readonly take?: unknown
+}): {
   skip: number
   take: number
 } {
-  if (!Number.isSafeInteger(skip) || skip < 0) {
-    throw new WherryError(
-      'input-invalid',
-      `Cannot list jobs: skip is ${skip}, expected a whole number from 0`,
-    )
-  }
-  if (!Number.isSafeInteger(take) || take < 1 || take > TAKE_MAX) {
-    throw new WherryError(
-      'input-invalid',
-      `Cannot list jobs: take is ${take}, expected a whole number from 1 to ${TAKE_MAX}`,
-    )
-  }
+  assertWhole('list jobs', 'skip', skip, 0)
+  assertWhole('list jobs', 'take', take, 1, TAKE_MAX)
   return { skip, take }
 }

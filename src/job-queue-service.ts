@@ -17,6 +17,7 @@ import {
 } from './kv/kv-job-queue-strategy.ts'
 import { assertQueueName } from './kv/layout.ts'
 import { consoleLogger, type Logger } from './logger.ts'
+import { refusal } from './refusal.ts'
 import type { Guarantee, Store } from './store/store.ts'
 import { type StorageSource, storeFrom } from './store/store-from.ts'
 import { systemClock } from './system.ts'
@@ -55,10 +56,7 @@ export class JobQueueService {
   constructor(options: JobQueueServiceOptions = {}) {
     const { storage, strategy, ...rest } = options
     if (storage !== undefined && strategy !== undefined) {
-      throw new WherryError(
-        'input-invalid',
-        'Cannot make a service: it has a storage and a strategy, expected one of them',
-      )
+      throw refusal('make a service', 'it has a storage and a strategy', 'one of them')
     }
     this.#options = options
     this.strategy =
@@ -78,10 +76,7 @@ export class JobQueueService {
     const name = prefix + options.name
     assertQueueName(name)
     if (this.#queues.has(name)) {
-      throw new WherryError(
-        'input-invalid',
-        `Cannot create queue "${name}": there is one of that name`,
-      )
+      throw refusal(`create queue "${name}"`, 'there is one', 'another name')
     }
     const { strategy } = this
     const process = this.#isActive(options.name, name)
@@ -199,7 +194,12 @@ export class JobQueueService {
    * Answers the job as it is then; undefined when there is none.
    */
   async cancelJob(id: JobId): Promise<Job | undefined> {
-    return this.#inspectable('cancel a job').cancelJob(id)
+    const strategy = this.#inspectable('cancel a job')
+    if (typeof strategy.cancelJob === 'function') return strategy.cancelJob(id)
+    throw new WherryError(
+      'unsupported-by-strategy',
+      'Cannot cancel a job: the strategy has no cancelJob',
+    )
   }
 
   /**

@@ -4,7 +4,8 @@
  * @module
  */
 import { waitUntil } from 'cloudflare:workers'
-import { createMemoryStore, type Store, WherryError } from '../../src/main.ts'
+import { createMemoryStore, type Store } from '../../src/main.ts'
+import { refusal } from '../../src/refusal.ts'
 import { createCloudflareKVStore, type KVBinding } from '../store/cloudflare-kv.ts'
 import { openFrom, type StorageGiven, type StoreKinds } from './open-store.ts'
 import { doorOf, type Environment, type Ready, ready, type Setup, settingOf } from './setup.ts'
@@ -43,17 +44,22 @@ function storesOf(env: Environment): StoreKinds {
       'cloudflare-kv-binding': async (driver) =>
         createCloudflareKVStore((await driver.getInstance?.()) as KVBinding),
     },
+    generic: refuseGeneric,
   }
+}
+
+/** Isolates are processes that come and go as they please; the generic store is for one process. */
+function refuseGeneric(_storage: unknown, driver: string): never {
+  const is = `the driver "${driver}" is for one process, and isolates are many`
+  throw refusal('open a store', is, 'cloudflare-kv:', 'unsupported-by-store')
 }
 
 function bindingOf(env: Environment, name: string): KVBinding {
   const binding = env[name]
-  if (typeof binding === 'object' && binding !== null && 'getWithMetadata' in binding)
+  if (typeof binding === 'object' && binding !== null && 'getWithMetadata' in binding) {
     return binding as KVBinding
-  throw new WherryError(
-    'input-invalid',
-    `Cannot open a store: there is no KV namespace bound as "${name}", expected one in wrangler.toml`,
-  )
+  }
+  throw refusal('open a store', `no KV namespace is bound as "${name}"`, 'one in wrangler.toml')
 }
 
 /**
@@ -72,16 +78,7 @@ export function serve<Env extends object>(
   setup: Setup<Env>,
   options: ServeOptions = {},
 ): WorkerHandlers<Env> {
-  const known = new WeakMap<Env, Ready>()
-  const readyIn = async (env: Env): Promise<Ready> => {
-    // The result is kept, not its promise: one request must not wait for the I/O of another.
-    const before = known.get(env)
-    if (before !== undefined) return before
-    const made = await prepare(setup, env, options)
-    const rival = known.get(env)
-    if (rival === undefined) known.set(env, made)
-    return rival ?? made
-  }
+  const readyIn = onceFor((env: Env) => prepare(setup, env, options))
   return {
     async fetch(request, env) {
       const { app } = await readyIn(env)
@@ -92,6 +89,43 @@ export function serve<Env extends object>(
       await service.drain({ budgetMs: options.budgetMs })
     },
   }
+}
+
+/** How long an event waits for the setup of another, in ms. */
+const PATIENCE_MS = 50
+
+/**
+ * Makes one thing for each environment, which there is one of in an isolate. What is kept is the
+ * result: a promise may wait for the I/O of another request, which would hang this one, so that is
+ * given only a moment.
+ */
+function onceFor<Env extends object>(
+  make: (env: Env) => Promise<Ready>,
+): (env: Env) => Promise<Ready> {
+  const made = new WeakMap<Env, Ready>()
+  const making = new WeakMap<Env, Promise<Ready>>()
+  return async (env) => {
+    const others = making.get(env)
+    const before = made.get(env) ?? (others && (await soon(others)))
+    if (before !== undefined) return before
+    const own = make(env)
+    making.set(env, own)
+    const result = await own
+    made.set(env, result)
+    return result
+  }
+}
+
+/** What the promise gives, if it does so in a moment. */
+function soon<T>(promise: Promise<T>): Promise<T | undefined> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => resolve(undefined), PATIENCE_MS)
+    const done = (result?: T): void => {
+      clearTimeout(timer)
+      resolve(result)
+    }
+    promise.then(done, () => done())
+  })
 }
 
 async function prepare<Env extends object>(

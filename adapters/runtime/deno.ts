@@ -27,11 +27,17 @@ interface DenoPlatform {
     options: {
       hostname: string
       port: number
+      signal: AbortSignal
       onListen: (address: { hostname: string; port: number }) => void
     },
     handler: (request: Request) => Response | Promise<Response>,
-  ): { shutdown(): Promise<void> }
-  cron?(name: string, schedule: string, tick: () => Promise<void>): unknown
+  ): { readonly finished: Promise<void> }
+  cron?(
+    name: string,
+    schedule: string,
+    options: { readonly signal: AbortSignal },
+    tick: () => Promise<void>,
+  ): unknown
   addSignalListener(signal: string, listener: () => void): void
   removeSignalListener(signal: string, listener: () => void): void
 }
@@ -63,19 +69,22 @@ export async function serve(setup: Setup, options: ServeOptions = {}): Promise<S
   const deployed = settingOf(env, 'DENO_DEPLOYMENT_ID') !== undefined
   const { address, door } = deployed ? deployedOn(env, options) : listenOn(env, options, 'deno')
   const readying = ready(setup, env, door)
+  const ending = new AbortController()
   // Registered before the first await: Deno Deploy looks for crons while the module loads.
-  deno.cron?.('wherry', '* * * * *', () => tick(readying))
+  deno.cron?.('wherry', '* * * * *', { signal: ending.signal }, () => tick(readying))
   const { service, app } = await readying
   const listening = Promise.withResolvers<string>()
   const onListen = (at: { hostname: string; port: number }): void =>
     listening.resolve(`http://${at.hostname}:${at.port}`)
-  const server = deno.serve({ ...address, onListen }, app.fetch)
+  const server = deno.serve({ ...address, signal: ending.signal, onListen }, app.fetch)
   if (deployed) service.attach({ resident: false })
   else await service.start()
   const close = async (): Promise<void> => {
     for (const signal of SIGNALS) deno.removeSignalListener(signal, closeNow)
     await service.stop()
-    await server.shutdown()
+    // An orderly shutdown would wait for every connection that a client keeps open.
+    ending.abort()
+    await server.finished
     await service.close()
   }
   const closeNow = (): void => void close()

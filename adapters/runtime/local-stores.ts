@@ -16,6 +16,10 @@ export const LOCAL_STORES: StoreKinds = {
     },
   },
   drivers: { fs: openFolder, 'fs-lite': openFolder },
+  generic: async (storage, driver) => {
+    const { createUnstorageStore } = await import('../store/unstorage.ts')
+    return createUnstorageStore(storage, { name: driver || undefined })
+  },
 }
 
 async function openFolder({ options }: DriverLike): Promise<Store> {

@@ -1,6 +1,7 @@
 /** Makes a store of whatever a user has: a URL, an unstorage driver, a `Storage` or a `Store`. */
-import { type Store, WherryError } from '../../src/main.ts'
-import { createUnstorageStore, type StorageLike } from '../../src/store/unstorage-store.ts'
+import type { Store } from '../../src/main.ts'
+import { refusal } from '../../src/refusal.ts'
+import type { StorageLike } from '../../src/store/storage-items.ts'
 import { type OpenUrl, parseStorageUrl } from './storage-url.ts'
 
 /** What of an unstorage driver tells which store fits it. */
@@ -23,6 +24,8 @@ export interface StoreKinds {
   readonly schemes: Readonly<Record<string, OpenUrl>>
   /** By the name of an unstorage driver whose own client makes a better store than its items do. */
   readonly drivers: Readonly<Record<string, (driver: DriverLike) => Store | Promise<Store>>>
+  /** For any other driver. */
+  readonly generic: (storage: StorageLike, driver: string) => Store | Promise<Store>
 }
 
 /**
@@ -32,7 +35,7 @@ export interface StoreKinds {
  */
 export async function openFrom(
   given: StorageGiven,
-  { schemes, drivers }: StoreKinds,
+  { schemes, drivers, generic }: StoreKinds,
 ): Promise<Store> {
   if (typeof given === 'string') {
     const url = parseStorageUrl(given, Object.keys(schemes))
@@ -40,12 +43,13 @@ export async function openFrom(
   }
   if ('commit' in given) return given
   if (!('getItem' in given && 'getKeys' in given)) {
-    throw new WherryError(
-      'input-invalid',
-      'Cannot open a store: expected a URL, an unstorage driver, a Storage or a Store',
+    throw refusal(
+      'open a store',
+      'this is none',
+      'a URL, an unstorage driver, a Storage or a Store',
     )
   }
   const driver = 'getMount' in given ? given.getMount('').driver : given
-  const open = drivers[driver.name ?? '']
-  return open === undefined ? createUnstorageStore(given) : open(driver)
+  const { name = '' } = driver
+  return drivers[name]?.(driver) ?? generic(given, name)
 }

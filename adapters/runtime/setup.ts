@@ -31,7 +31,7 @@ export interface Ready {
 /** Runs the setup; without an app of its own the service gets the HTTP API alone. */
 export async function ready<Env>(setup: Setup<Env>, env: Env, door: DoorOptions): Promise<Ready> {
   const result = await setup(env, { door })
-  return 'app' in result ? result : { service: result, app: createApp(result, door) as Hono }
+  return 'app' in result ? result : { service: result, app: createApp(result, door) }
 }
 
 /** The setting of that name, when it is text that says something. */
@@ -95,5 +95,9 @@ export function doorOf(
 }
 
 function isLoopback(hostname: string): boolean {
-  return hostname === 'localhost' || hostname === '::1' || /^127\.\d+\.\d+\.\d+$/.test(hostname)
+  return (
+    hostname === 'localhost' ||
+    hostname === '::1' ||
+    /^127(\.(25[0-5]|2[0-4]\d|1?\d?\d)){3}$/.test(hostname)
+  )
 }

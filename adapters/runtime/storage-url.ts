@@ -1,5 +1,6 @@
 /** Which store a URL, a driver or a `Storage` stands for. */
-import { type Store, WherryError } from '../../src/main.ts'
+import type { Store } from '../../src/main.ts'
+import { refusal } from '../../src/refusal.ts'
 
 /** `scheme:rest?base=…`, taken apart. */
 export interface StorageUrl {
@@ -23,20 +24,13 @@ export function parseStorageUrl(href: string, known: readonly string[]): Storage
   const [, scheme = '', rest = ''] = /^([a-z][a-z0-9-]*):(.*)$/s.exec(href) ?? []
   if (!known.includes(scheme)) {
     // Only the scheme is shown: the rest may be a secret.
-    const is = scheme === '' ? 'no scheme' : `the scheme "${scheme}:"`
-    throw new WherryError(
-      'input-invalid',
-      `Cannot open a store: its URL has ${is}, expected one of ${known.map((one) => `${one}:`).join(', ')}`,
-    )
+    const is = scheme === '' ? 'its URL has no scheme' : `its URL begins with "${scheme}:"`
+    throw refusal('open a store', is, `one of ${known.map((one) => `${one}:`).join(', ')}`)
   }
   const [path = '', query = ''] = rest.split(/\?(.*)/s)
   const parameters = new URLSearchParams(query)
   for (const name of parameters.keys()) {
-    if (name === 'base') continue
-    throw new WherryError(
-      'input-invalid',
-      `Cannot open a store: its URL has the parameter "${name}", expected base alone`,
-    )
+    if (name !== 'base') throw refusal('open a store', `its URL has a "${name}"`, 'base alone')
   }
   return { scheme, path, base: parameters.get('base') ?? undefined, href }
 }

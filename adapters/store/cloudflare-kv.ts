@@ -7,16 +7,18 @@
  */
 import { type Clock, type Random, randomToken, sleep } from '../../src/clock.ts'
 import { assertCommit, byteLength, isWrite } from '../../src/store/commit-rules.ts'
-import { addOperations, withParts } from '../../src/store/memory-store.ts'
+import { withParts } from '../../src/store/memory-store.ts'
+import { addOperations, NO_OPERATIONS } from '../../src/store/operations.ts'
 import { RecordIndex, type Row } from '../../src/store/record-index.ts'
 import type { Answer, Limits, Operations, Put, Query, Store } from '../../src/store/store.ts'
 import { systemClock, systemRandom } from '../../src/system.ts'
 
 /** What this store needs of a KV binding; `KVNamespace` of Workers fits. */
 export interface KVBinding {
+  /** A name that holds nothing is null, or has a null value: both are to be met. */
   getWithMetadata(
     names: string[],
-  ): Promise<Map<string, { value: string | null; metadata: unknown }>>
+  ): Promise<Map<string, { value: string | null; metadata: unknown } | null>>
   put(
     name: string,
     value: string,
@@ -108,7 +110,7 @@ class CloudflareKVStore implements Store {
   readonly #writtenAt = new Map<string, number>()
   /** Names of later records that were listed lately. */
   readonly #laterNames = new Map<string, string>()
-  #operations: Operations = { reads: 0, writes: 0, deletes: 0, lists: 0 }
+  #operations = NO_OPERATIONS
 
   constructor(binding: KVBinding, options: CloudflareKVStoreOptions) {
     const {
@@ -353,10 +355,10 @@ class CloudflareKVStore implements Store {
     for (let i = 0; i < names.length; i += READ_MAX) {
       this.#count({ reads: 1 })
       const values = await this.#binding.getWithMetadata(names.slice(i, i + READ_MAX))
-      for (const [name, { value, metadata }] of values) {
-        if (value === null) continue
-        const { parts = {}, long } = JSON.parse(value) as Value
-        rows.set(name, rowOf(this.#keyOf(name), long ?? (metadata as Stored), parts))
+      for (const [name, found] of values) {
+        if (found === null || found.value === null) continue
+        const { parts = {}, long } = JSON.parse(found.value) as Value
+        rows.set(name, rowOf(this.#keyOf(name), long ?? (found.metadata as Stored), parts))
       }
     }
     return rows

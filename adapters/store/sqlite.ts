@@ -10,7 +10,8 @@ import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlit
 import { type Clock, type Random, sleep } from '../../src/clock.ts'
 import { messageOf, WherryError } from '../../src/errors.ts'
 import { assertCommit, isWrite } from '../../src/store/commit-rules.ts'
-import { addOperations, neverFalling, VersionSource } from '../../src/store/memory-store.ts'
+import { neverFalling, VersionSource } from '../../src/store/memory-store.ts'
+import { addOperations, NO_OPERATIONS } from '../../src/store/operations.ts'
 import type {
   Answer,
   Guarantee,
@@ -73,7 +74,7 @@ class SqliteStore implements Store {
   readonly #statements = new Map<string, StatementSync>()
   #database: DatabaseSync | null = null
   #synchronous: 'FULL' | 'NORMAL' | null = null
-  #operations: Operations = { reads: 0, writes: 0, deletes: 0, lists: 0 }
+  #operations = NO_OPERATIONS
 
   constructor(
     path: string,

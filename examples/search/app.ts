@@ -2,9 +2,15 @@
  * The example app: a queue that indexes documents, and a search over them, in one store. The same on
  * every runtime: each entry beside this file hands in its own `openStore`.
  */
-import { Hono } from 'hono'
+import { Hono } from 'hono/tiny'
 import { createApp, createDoor, type DoorOptions } from '../../src/http/main.ts'
-import { type Job, type JobQueue, JobQueueService, type JobQueueServiceOptions, type Store } from '../../src/main.ts'
+import {
+  type Job,
+  type JobQueue,
+  JobQueueService,
+  type JobQueueServiceOptions,
+  type Store,
+} from '../../src/main.ts'
 import { SearchIndex } from './search-index.ts'
 
 export interface Document {
@@ -24,7 +30,10 @@ export interface SearchApp {
 }
 
 /** The service, its queue `index-document`, and the index that the queue fills. */
-export async function createSearch(store: Store, options: JobQueueServiceOptions = {}): Promise<SearchApp> {
+export async function createSearch(
+  store: Store,
+  options: JobQueueServiceOptions = {},
+): Promise<SearchApp> {
   const index = new SearchIndex(store)
   const service = new JobQueueService({ ...options, storage: store })
   const documents = await service.createQueue({

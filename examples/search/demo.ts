@@ -11,7 +11,10 @@ import { digest } from './search-index.ts'
 
 const { values } = parseArgs({
   options: {
-    storage: { type: 'string', default: process.env['WHERRY_STORAGE'] ?? 'sqlite:./.wherry/search.db' },
+    storage: {
+      type: 'string',
+      default: process.env['WHERRY_STORAGE'] ?? 'sqlite:./.wherry/search.db',
+    },
     from: { type: 'string', default: 'node_modules' },
   },
 })
@@ -41,12 +44,20 @@ async function readmesUnder(folder: string): Promise<string[]> {
 }
 
 /** A job's id comes from its path, so a document is never added twice. */
-async function addMissing({ service, documents }: SearchApp, all: readonly string[], allIds: readonly string[]): Promise<void> {
+async function addMissing(
+  { service, documents }: SearchApp,
+  all: readonly string[],
+  allIds: readonly string[],
+): Promise<void> {
   const known = new Set((await service.findManyById(allIds)).map(({ id }) => id))
-  const missing = all.flatMap((path, i) => (known.has(allIds[i] as string) ? [] : [{ path, id: allIds[i] as string }]))
-  const additions = missing.map(async ({ path, id }): Promise<{ data: Document; options: { id: string } }> => {
-    return { data: { path, text: await readFile(path, 'utf8') }, options: { id } }
-  })
+  const missing = all.flatMap((path, i) =>
+    known.has(allIds[i] as string) ? [] : [{ path, id: allIds[i] as string }],
+  )
+  const additions = missing.map(
+    async ({ path, id }): Promise<{ data: Document; options: { id: string } }> => {
+      return { data: { path, text: await readFile(path, 'utf8') }, options: { id } }
+    },
+  )
   await documents.addMany(await Promise.all(additions))
   print(`${missing.length} jobs added, ${known.size} were there already\n`)
 }
@@ -77,7 +88,10 @@ async function showHits({ index }: SearchApp, query: string): Promise<void> {
   for (const { path, score } of hits) print(`  ${String(score).padStart(4)} × ${path}\n`)
 }
 
-async function outcome({ service }: SearchApp, wanted: readonly string[]): Promise<{ completed: number; failed: number }> {
+async function outcome(
+  { service }: SearchApp,
+  wanted: readonly string[],
+): Promise<{ completed: number; failed: number }> {
   const jobs = await service.findManyById(wanted)
   const count = (state: string): number => jobs.filter((job) => job.state === state).length
   return { completed: count('COMPLETED'), failed: count('FAILED') + count('CANCELLED') }

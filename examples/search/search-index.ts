@@ -5,13 +5,10 @@ export interface Hit {
   readonly path: string
   /** How often the words of the query stand in it. */
   readonly score: number
-  readonly words: number
 }
 
 /** Documents that one word may find. */
 const HITS_MAX = 1_000
-/** Words that one document is found by: the most frequent ones. */
-const TERMS_MAX = 1_000
 /** Rivals for one document's record are few: one job runs for each path. */
 const TRIES_MAX = 10
 
@@ -31,16 +28,14 @@ export class SearchIndex {
     const words = wordsOf(text)
     const frequencies = new Map<string, number>()
     for (const word of words) frequencies.set(word, (frequencies.get(word) ?? 0) + 1)
-    const terms = [...frequencies].sort(([, a], [, b]) => b - a).slice(0, TERMS_MAX)
-    const tags = Object.fromEntries(terms.map(([word, n]) => [tagOf(word), n]))
+    const tags = Object.fromEntries([...frequencies].map(([word, n]) => [tagOf(word), n]))
     const key = await keyOf(path)
-    const head = JSON.stringify({ words: words.length })
     for (let attempt = 1; attempt <= TRIES_MAX; attempt++) {
       const { got } = await this.#store.read({ get: [key] })
       const expect = got[0]?.version ?? null
-      const put = { key, expect, place: PLACE, score: 0, head, tags, parts: { path } }
+      const put = { key, expect, place: PLACE, score: 0, tags, parts: { path } }
       const [version] = await this.#store.commit([[put]])
-      if (version) return { words: words.length, terms: terms.length }
+      if (version) return { words: words.length, terms: frequencies.size }
     }
     throw new WherryError('store-unavailable', `Cannot index "${path}": its record keeps changing`)
   }
@@ -55,10 +50,13 @@ export class SearchIndex {
     const scores = new Map<string, number[]>()
     ranges.forEach((records, i) => {
       const tag = tagOf(words[i] as string)
-      for (const { key, tags } of records) scores.set(key, [...(scores.get(key) ?? []), tags?.[tag] ?? 0])
+      for (const { key, tags } of records)
+        scores.set(key, [...(scores.get(key) ?? []), tags?.[tag] ?? 0])
     })
     const found = [...scores].flatMap(([key, each]) =>
-      each.length === words.length ? [{ key, score: each.reduce((sum, score) => sum + score) }] : [],
+      each.length === words.length
+        ? [{ key, score: each.reduce((sum, score) => sum + score) }]
+        : [],
     )
     found.sort((a, b) => b.score - a.score || (a.key < b.key ? -1 : 1))
     return this.#load(found.slice(0, limit))
@@ -66,18 +64,7 @@ export class SearchIndex {
 
   async #load(found: readonly { readonly key: string; readonly score: number }[]): Promise<Hit[]> {
     const { got } = await this.#store.read({ get: found.map(({ key }) => key), parts: ['path'] })
-    return found.flatMap(({ score }, i) => {
-      const record = got[i]
-      if (!record) return []
-      const { words } = JSON.parse(record.head) as { words: number }
-      return [{ path: record.parts?.['path'] ?? '', score, words }]
-    })
-  }
-
-  /** How many documents it holds. */
-  async size(): Promise<number> {
-    const { counts } = await this.#store.read({ counts: [PLACE] })
-    return counts[0] ?? 0
+    return found.map(({ score }, i) => ({ path: got[i]?.parts?.['path'] ?? '', score }))
   }
 }
 
@@ -90,12 +77,19 @@ async function keyOf(path: string): Promise<string> {
 
 /** A short stable name of a text: the first 40 hexadecimal digits of its SHA-256. */
 export async function digest(text: string): Promise<string> {
-  const bytes = new Uint8Array(await crypto.subtle.digest('SHA-256', new TextEncoder().encode(text)))
+  const bytes = new Uint8Array(
+    await crypto.subtle.digest('SHA-256', new TextEncoder().encode(text)),
+  )
   return Array.from(bytes.slice(0, 20), (byte) => byte.toString(16).padStart(2, '0')).join('')
 }
 
 function wordsOf(text: string): string[] {
-  return (text.normalize('NFKC').toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? []).map((word) => word.slice(0, 40))
+  return (
+    text
+      .normalize('NFKC')
+      .toLowerCase()
+      .match(/[\p{L}\p{N}]+/gu) ?? []
+  ).map((word) => word.slice(0, 40))
 }
 
 /** Tags are printable ASCII. */

@@ -1,9 +1,11 @@
-import { type Context, Hono } from 'hono'
+import type { Context } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
 import { matchedRoutes } from 'hono/route'
+import { Hono } from 'hono/tiny'
 import { WherryError } from '../errors.ts'
 import type { JobQueueService } from '../job-queue-service.ts'
 import { JobState } from '../lifecycle.ts'
+import { shown } from '../refusal.ts'
 import { additionsOf, assertNothing, bodyOf, drainOptionsOf } from './body.ts'
 import { createDoor, type DoorOptions } from './door.ts'
 import { healthOf } from './health.ts'
@@ -136,7 +138,10 @@ async function errorsOnly(_c: unknown, next: () => Promise<void>): Promise<void>
 async function routesOnly(c: Context, next: () => Promise<void>): Promise<void> {
   if (c.req.routeIndex === matchedRoutes(c).length - 1) {
     const { method, path } = c.req
-    throw new WherryError('route-not-found', `Cannot ${method} ${path}: there is no such route`)
+    throw new WherryError(
+      'route-not-found',
+      `Cannot ${method} ${shown(path)}: there is no such route`,
+    )
   }
   await next()
 }

@@ -1,11 +1,11 @@
 /** What the body of a request must look like. What a job may look like, the queue knows. */
 import type { HonoRequest } from 'hono'
-import { messageOf, WherryError } from '../errors.ts'
+import { WherryError } from '../errors.ts'
 import type { JobOptions } from '../job-queue-strategy.ts'
-import type { DrainOptions } from '../kv/drain.ts'
+import { DRAIN_BUDGET_MS, type DrainOptions } from '../kv/drain.ts'
+import { assertWhole, refusal, shown } from '../refusal.ts'
 import { isIsoDate } from './iso-date.ts'
 import { recordOf } from './record.ts'
-import { refusal, shown } from './refusal.ts'
 import { pathLengthOf, richValue } from './rich-json.ts'
 
 /** Jobs that one request may add. */
@@ -67,7 +67,7 @@ export function additionsOf(body: unknown): Addition[] {
   if (bodies.length < 1 || bodies.length > ADDITIONS_MAX) {
     throw refusal('add jobs', `there are ${bodies.length}`, `1 to ${ADDITIONS_MAX}`)
   }
-  const additions = bodies.map((one, i) => additionOf(one, one === body ? 'the body' : `[${i}]`))
+  const additions = bodies.map((one, i) => additionOf(one, one === body ? 'body' : `body[${i}]`))
   const pathsLength = additions.reduce((sum, { data }) => sum + pathLengthOf(data), 0)
   if (pathsLength <= PATHS_LENGTH_MAX) return additions
   throw refusal(
@@ -79,24 +79,28 @@ export function additionsOf(body: unknown): Addition[] {
 
 /** How long and how much to drain. No body: as it pleases. */
 export function drainOptionsOf(body: unknown = {}): DrainOptions {
-  const { budgetMs, maxJobs } = recordOf(body, ['budgetMs', 'maxJobs'], 'the body')
-  assertCount('budgetMs', budgetMs, BUDGET_MS_MAX)
-  assertCount('maxJobs', maxJobs, Number.MAX_SAFE_INTEGER)
+  const { budgetMs = DRAIN_BUDGET_MS, maxJobs = Number.MAX_SAFE_INTEGER } = recordOf(
+    body,
+    ['budgetMs', 'maxJobs'],
+    'body',
+  )
+  assertWhole('drain', 'budgetMs', budgetMs, 1, BUDGET_MS_MAX)
+  assertWhole('drain', 'maxJobs', maxJobs, 1)
   return { budgetMs, maxJobs }
 }
 
 /** For what takes no input: what is sent all the same was meant for something else. */
 export function assertNothing(body: unknown = {}): void {
-  recordOf(body, [], 'the body')
+  recordOf(body, [], 'body')
 }
 
 function parsed(bytes: ArrayBuffer): unknown {
   try {
     return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
   } catch (error) {
-    throw new WherryError('json-malformed', `Cannot read the body: ${messageOf(error)}`, {
-      cause: error,
-    })
+    // Every engine has words of its own for what is wrong; the answer has the same on all of them.
+    const message = 'Cannot read the body: it is malformed, expected JSON in UTF-8'
+    throw new WherryError('json-malformed', message, { cause: error })
   }
 }
 
@@ -109,10 +113,10 @@ function additionOf(value: unknown, what: string): Addition {
   const fields = recordOf(value, ['data', 'options', 'meta'], what)
   const { data, options = {}, meta = {} } = fields
   if (data === undefined) throw refusal('add a job', `${what} has no data`, 'some, or null')
-  const marks = recordOf(meta, ['data'], `meta of ${what}`).data
+  const marks = recordOf(meta, ['data'], `${what}.meta`).data
   return {
-    data: marks === undefined ? data : richValue(data, marks, 'data'),
-    options: jobOptionsOf(options, `options of ${what}`),
+    data: marks === undefined ? data : richValue(data, marks, `${what}.data`),
+    options: jobOptionsOf(options, `${what}.options`),
   }
 }
 
@@ -122,20 +126,10 @@ function jobOptionsOf(value: unknown, what: string): JobOptions {
     const type = OPTION_TYPES[name as keyof JobOptions]
     if (typeof option === type) continue
     const expected = type === 'string' ? 'text' : 'a number'
-    throw refusal('add a job', `${name} in ${what} is ${shown(option)}`, expected)
+    throw refusal('add a job', `${what}.${name} is ${shown(option)}`, expected)
   }
   const { runAt, ...others } = options
   if (runAt === undefined) return others
   if (isIsoDate(runAt)) return { ...others, runAt: new Date(runAt) }
-  throw refusal('add a job', `runAt in ${what} is ${shown(runAt)}`, 'ISO 8601 text')
-}
-
-function assertCount(
-  name: string,
-  value: unknown,
-  max: number,
-): asserts value is number | undefined {
-  if (value === undefined) return
-  if (Number.isSafeInteger(value) && (value as number) >= 1 && (value as number) <= max) return
-  throw refusal('drain', `${name} is ${shown(value)}`, `a whole number from 1 to ${max}`)
+  throw refusal('add a job', `${what}.runAt is ${shown(runAt)}`, 'ISO 8601 text')
 }

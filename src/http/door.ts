@@ -1,7 +1,7 @@
 import type { HonoRequest, MiddlewareHandler } from 'hono'
 import { WherryError } from '../errors.ts'
+import { refusal, shown } from '../refusal.ts'
 import { isJsonType } from './body.ts'
-import { refusal, shown } from './refusal.ts'
 import { answerRefusal } from './status.ts'
 
 /**
@@ -96,7 +96,7 @@ const closedGuard: Guard = () =>
   )
 
 const LOOPBACK =
-  /^(?:localhost|127(?:\.(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)){3}|\[::1\])(?::\d{1,5})?$/i
+  /^(?:localhost|127(?:\.(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)){3}|\[::1\])(?::\d{1,5})?$/
 
 /**
  * Any web page may make its visitor's browser send requests to this machine. Such a request tells
@@ -104,8 +104,10 @@ const LOOPBACK =
  * is a POST of a kind that a form can send.
  */
 const loopbackGuard: Guard = (request) => {
-  // HTTP/2 has no Host header; the URL has what it has instead.
-  const host = (request.header('host') ?? new URL(request.url).host).toLowerCase()
+  // HTTP/2 has no Host header, but the same in the URL. HTTP/1.0 may have neither: no browser's.
+  const host = (
+    request.header('host') ?? new URL(request.url, 'http://localhost').host
+  ).toLowerCase()
   if (!LOOPBACK.test(host)) {
     return forbidden(`the host is ${shown(host)}`, 'localhost, 127.0.0.1 or [::1]')
   }

@@ -2,7 +2,7 @@ import { WherryError } from '../errors.ts'
 import type { Job } from '../job.ts'
 import type { JobQueue } from '../job-queue.ts'
 import type { JobQueueService } from '../job-queue-service.ts'
-import { shown } from './refusal.ts'
+import { shown } from '../refusal.ts'
 
 /** The queue, if it was created in this process. */
 export function queueOf(service: JobQueueService, name: string): JobQueue {

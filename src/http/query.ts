@@ -1,10 +1,10 @@
 /** What the query of a request must look like. A parameter that is not known is never passed over. */
-import { type JobListOptions, type JobSortParameter, pageOf, SORT_FIELDS } from '../job-list.ts'
+import { compareBy, type JobListOptions, type JobSortParameter, pageOf } from '../job-list.ts'
 import type { JobQueueService } from '../job-queue-service.ts'
 import { JobState } from '../lifecycle.ts'
+import { refusal, shown } from '../refusal.ts'
 import { isIsoDate } from './iso-date.ts'
 import { queueOf } from './lookup.ts'
-import { refusal, shown } from './refusal.ts'
 
 /** Parameters that may be given more than once. */
 const REPEATABLE = ['queueName', 'state']
@@ -51,7 +51,7 @@ export function assertNoParameters(action: string, url: string): void {
 }
 
 function parametersOf(action: string, url: string, known: readonly string[]): URLSearchParams {
-  const given = new URL(url).searchParams
+  const given = new URL(url, 'http://localhost').searchParams
   for (const name of given.keys()) {
     const expected = known.length > 0 ? `only ${known.join(', ')}` : 'none'
     if (!known.includes(name))
@@ -71,11 +71,10 @@ function namesOf(given: URLSearchParams, service: JobQueueService): string[] {
   throw refusal('choose jobs', 'queueName is empty', 'the name of a queue, or no queueName')
 }
 
-function numberOf(given: URLSearchParams, name: string): number | undefined {
-  const text = given.get(name)
-  if (text === null) return undefined
-  if (/^\d{1,15}$/.test(text)) return Number(text)
-  throw refusal('list jobs', `${name} is ${shown(text)}`, 'a whole number')
+/** A number, or the text that is none: the page says what it expects. */
+function numberOf(given: URLSearchParams, name: string): unknown {
+  const text = given.get(name) ?? undefined
+  return text !== undefined && /^-?\d{1,15}$/.test(text) ? Number(text) : text
 }
 
 function stateOf(text: string): string {
@@ -84,17 +83,9 @@ function stateOf(text: string): string {
 }
 
 function sortOf(text: string): JobSortParameter {
-  const pairs = text.split(',').map((part) => {
-    const [field, order, ...more] = part.split(':')
-    const fits = (SORT_FIELDS as readonly (string | undefined)[]).includes(field)
-    if (fits && (order === 'ASC' || order === 'DESC') && more.length === 0) return [field, order]
-    throw refusal(
-      'list jobs',
-      `sort is ${shown(part)}`,
-      `one of ${SORT_FIELDS.join(', ')}, with :ASC or :DESC`,
-    )
-  })
+  const pairs = text.split(',').map((part) => [...part.split(/:(.*)/s, 2), ''].slice(0, 2))
   const sort = Object.fromEntries(pairs) as JobSortParameter
+  compareBy(sort)
   if (Object.keys(sort).length === pairs.length) return sort
   throw refusal('list jobs', `sort is ${shown(text)}`, 'each field once')
 }

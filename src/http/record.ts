@@ -1,4 +1,4 @@
-import { refusal, shown } from './refusal.ts'
+import { refusal, shown } from '../refusal.ts'
 
 /**
  * The value, if it is a JSON object that has no other field than these; null: any field.

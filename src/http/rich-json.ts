@@ -2,9 +2,10 @@
  * JSON with superjson's marks, from outside. superjson itself trusts its marks: one of 61 bytes makes
  * it allocate 5 GB. Here a mark is one of the few below, fits its value, and lies where it says.
  */
+
+import { refusal, shown } from '../refusal.ts'
 import { isIsoDate } from './iso-date.ts'
 import { recordOf } from './record.ts'
-import { refusal, shown } from './refusal.ts'
 
 interface Kind {
   readonly expected: string
@@ -58,7 +59,7 @@ const KINDS: Readonly<Record<string, Kind>> = {
   },
 }
 
-/** What superjson reads; any other would be read by other rules. */
+/** What superjson writes; any other would be read by other rules. May be left out. */
 const VERSION = 1
 const UNSAFE_SEGMENTS = ['__proto__', 'prototype', 'constructor']
 
@@ -68,7 +69,7 @@ const UNSAFE_SEGMENTS = ['__proto__', 'prototype', 'constructor']
  * @throws WherryError `input-invalid` for a mark that is not on the list, or not as superjson makes it.
  */
 export function richValue(json: unknown, meta: unknown, what: string): unknown {
-  const { values, v } = recordOf(meta, ['values', 'v'], `meta of ${what}`)
+  const { values, v = VERSION } = recordOf(meta, ['values', 'v'], `meta of ${what}`)
   if (v !== VERSION) {
     throw refusal('read the body', `v in meta of ${what} is ${shown(v)}`, `${VERSION}`)
   }

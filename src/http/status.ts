@@ -54,6 +54,8 @@ export function answerError(error: Error, c: Context, logger: Logger): Response 
 /** Answers an error that may be told as it is. */
 export function answerRefusal({ code, message }: Refusal, c: Context): Response {
   if (code === 'unauthorized') c.header('WWW-Authenticate', 'Bearer')
+  // The rest of the body may still be on its way, and is no next request.
+  if (code === 'body-too-large') c.header('Connection', 'close')
   return c.json({ error: { code, message } }, statusOf(code))
 }
 

@@ -29,6 +29,24 @@ export class OwnJobs implements ClaimSource {
   }
 
   async claim(wants: readonly Want[]): Promise<ClaimRound> {
+    const taken = this.#take(wants)
+    if (taken.length === 0) return { claims: [], nextDueAt: null }
+    const names = [...new Set(taken.map(({ queueName }) => queueName))]
+    const { now, got } = await this.#session.read({ get: names.map(pauseKey) })
+    const paused = new Set(names.filter((_, i) => got[i] !== null))
+    const runnable = taken.filter(({ queueName }) => !paused.has(queueName))
+    const held = runnable.filter(({ life }) => life.lease !== null)
+    const free = runnable.filter(({ life }) => life.lease === null)
+    // A job born leased is claimed already; past its lease it belongs to whoever finds it.
+    const claims = held
+      .map((record) => new Claim(this.#session, record))
+      .filter(({ believed }) => believed)
+    claims.push(...(await this.#claimer.claimRecords(free, now)))
+    return { claims, nextDueAt: null }
+  }
+
+  /** What a paused queue holds back is forgotten here: whoever lists will find it. */
+  #take(wants: readonly Want[]): JobRecord[] {
     const left = new Map(wants.map(({ queueName, limit }) => [queueName, limit]))
     const taken: JobRecord[] = []
     this.#waiting = this.#waiting.filter((record) => {
@@ -38,14 +56,7 @@ export class OwnJobs implements ClaimSource {
       taken.push(record)
       return false
     })
-    const held = taken.filter(({ life }) => life.lease !== null)
-    const free = taken.filter(({ life }) => life.lease === null)
-    // A job born leased is claimed already; past its lease it belongs to whoever finds it.
-    const claims = held
-      .map((record) => new Claim(this.#session, record))
-      .filter(({ believed }) => believed)
-    claims.push(...(await this.#claimer.claimRecords(free, this.#session.clock.now())))
-    return { claims, nextDueAt: null }
+    return taken
   }
 }
 

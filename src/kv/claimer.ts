@@ -51,7 +51,7 @@ interface Look {
   readonly lapsedBefore: number
   /** Per want: the records of its two lines, merged; none while the queue is paused. */
   readonly lines: readonly (readonly StoredRecord[])[]
-  /** The first record of each timed list, and the last of the leases. */
+  /** The first records of each timed list, and the last of the leases. */
   readonly probes: readonly StoredRecord[]
 }
 
@@ -70,7 +70,7 @@ export class Claimer implements ClaimSource {
 
   async claim(wants: readonly Want[]): Promise<ClaimRound> {
     let look = await this.#look(wants)
-    for (let round = 0; round < UPKEEP_ROUNDS_MAX && this.#somethingIsDue(look); round++) {
+    for (let round = 0; round < UPKEEP_ROUNDS_MAX && duesOf(look).length > 0; round++) {
       if (!(await this.#upkeep(wants))) break
       look = await this.#look(wants)
     }
@@ -93,12 +93,13 @@ export class Claimer implements ClaimSource {
     return won.map((record) => new Claim(this.#options.session, record)).filter(keepsBelief)
   }
 
-  async #look(wants: readonly Want[]): Promise<Look> {
+  /** `timed`: how many records of each timed list to look at; one tells whether any is due. */
+  async #look(wants: readonly Want[], timed = 1): Promise<Look> {
     const { session } = this.#options
     const store = await session.store()
     const { now, got, ranges } = await session.read({
       get: wants.map(({ queueName }) => pauseKey(queueName)),
-      ranges: wants.flatMap((want) => probesAndLines(want, this.#unreadable.size)),
+      ranges: wants.flatMap((want) => probesAndLines(want, this.#unreadable.size, timed)),
     })
     const lines: StoredRecord[][] = []
     const probes: StoredRecord[] = []
@@ -111,27 +112,12 @@ export class Claimer implements ClaimSource {
     return { now, lapsedBefore: store.clock === 'local' ? now - LOCAL_SKEW_MS : now, lines, probes }
   }
 
-  #somethingIsDue(look: Look): boolean {
-    return look.probes.some((stored) => isDue(stored, look))
-  }
-
   /** Moves what has fallen due back into the lines. Answers whether anything was moved. */
   async #upkeep(wants: readonly Want[]): Promise<boolean> {
-    const { session } = this.#options
-    const ranges = wants.flatMap(({ queueName }) => [
-      ...TIMED.map((kind) => ({ place: placeOf(kind, queueName), limit: UPKEEP_MAX })),
-      { place: placeOf('lease', queueName), limit: UPKEEP_MAX, reverse: true },
-    ])
-    const answer = await session.read({ ranges })
-    const store = await session.store()
-    const lapsedBefore = store.clock === 'local' ? answer.now - LOCAL_SKEW_MS : answer.now
-    const due = new Map<string, StoredRecord>()
-    for (const stored of answer.ranges.flat()) {
-      if (isDue(stored, { now: answer.now, lapsedBefore })) due.set(stored.key, stored)
-    }
-    const moved = await Promise.all(
-      [...due.values()].map((stored) => this.moveOn(stored, answer.now)),
-    )
+    const look = await this.#look(wants, UPKEEP_MAX)
+    // The last lease may be among the first as well.
+    const due = new Map(duesOf(look).map((stored) => [stored.key, stored]))
+    const moved = await Promise.all([...due.values()].map((one) => this.moveOn(one, look.now)))
     return moved.some((record) => record !== null)
   }
 
@@ -230,24 +216,22 @@ export class Claimer implements ClaimSource {
 
 const LISTS_PER_WANT = LINES.length + TIMED.length + 1
 
-function probesAndLines({ queueName, limit }: Want, unreadable: number): Range[] {
+function probesAndLines({ queueName, limit }: Want, unreadable: number, timed: number): Range[] {
   return [
     // One more than wanted, to know whether the queue has more.
     ...LINES.map((kind) => ({ place: placeOf(kind, queueName), limit: limit + 1 + unreadable })),
-    ...TIMED.map((kind) => ({ place: placeOf(kind, queueName), limit: 1 })),
-    { place: placeOf('lease', queueName), limit: 1, reverse: true },
+    ...TIMED.map((kind) => ({ place: placeOf(kind, queueName), limit: timed })),
+    { place: placeOf('lease', queueName), limit: timed, reverse: true },
   ]
 }
 
-/** Whether the record of a timed list has fallen due, or its lease has ended. */
-function isDue(
-  stored: StoredRecord,
-  { now, lapsedBefore }: Pick<Look, 'now' | 'lapsedBefore'>,
-): boolean {
-  if (!stored.place.startsWith('l')) return stored.score <= now
-  if (stored.score < lapsedBefore) return true
-  const lengthMs = Number(stored.stamp.split(' ')[2] ?? 0)
-  return lengthMs > 0 && stored.score > now + LEASE_LENGTHS_MAX * lengthMs
+/** What has fallen due, and whose lease has ended. */
+function duesOf({ now, lapsedBefore, probes }: Look): StoredRecord[] {
+  return probes.filter(({ place, score, stamp }) => {
+    if (!place.startsWith('l')) return score <= now
+    const lengthMs = Number(stamp.split(' ')[2] ?? 0)
+    return score < lapsedBefore || (lengthMs > 0 && score > now + LEASE_LENGTHS_MAX * lengthMs)
+  })
 }
 
 function nextDueAt({ now, lapsedBefore, probes }: Look): number | null {

@@ -1,4 +1,5 @@
 import { type Clock, sleep } from '../clock.ts'
+import { addOperations } from '../store/operations.ts'
 import type { Operations } from '../store/store.ts'
 import type { ClaimSource } from './claimer.ts'
 import type { Dispatcher } from './dispatcher.ts'
@@ -85,7 +86,7 @@ class Drain {
       const stoppedBecause = await this.#untilStopped(before)
       if (this.#signal?.aborted) interrupt()
       const endings = await Promise.all(this.#endings)
-      return this.#report(endings, stoppedBecause, difference(store.operations(), before))
+      return this.#report(endings, stoppedBecause, addOperations(store.operations(), before, -1))
     } finally {
       this.#signal?.removeEventListener('abort', interrupt)
     }
@@ -118,7 +119,7 @@ class Drain {
     if (this.#setting.clock.monotonic() >= this.#endsAt) return 'budget'
     const store = this.#setting.session.opened
     const bound = store?.limits.invocationOperations ?? Infinity
-    const used = store ? sum(difference(store.operations(), before)) : 0
+    const used = store ? sum(addOperations(store.operations(), before, -1)) : 0
     const needed = OPERATIONS_RESERVE + OPERATIONS_PER_ATTEMPT * this.#unsettled
     return used + needed > bound ? 'budget' : null
   }
@@ -179,15 +180,6 @@ class Drain {
   }
 }
 
-function difference(a: Operations, b: Operations): Operations {
-  return {
-    reads: a.reads - b.reads,
-    writes: a.writes - b.writes,
-    deletes: a.deletes - b.deletes,
-    lists: a.lists - b.lists,
-  }
-}
-
-function sum({ reads, writes, deletes, lists }: Operations): number {
-  return reads + writes + deletes + lists
+function sum(operations: Operations): number {
+  return Object.values(operations).reduce((total, count) => total + count, 0)
 }

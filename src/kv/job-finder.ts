@@ -1,4 +1,4 @@
-import { WherryError } from '../errors.ts'
+import type { WherryError } from '../errors.ts'
 import type { Job, JobSurroundings } from '../job.ts'
 import { isId } from '../job-id.ts'
 import {
@@ -12,6 +12,7 @@ import {
   pageOf,
 } from '../job-list.ts'
 import { isSettledState, JobState } from '../lifecycle.ts'
+import { refusal } from '../refusal.ts'
 import type { Range, StoredRecord } from '../store/store.ts'
 import { decodeRecord, type JobRecord } from './job-record.ts'
 import { JOB_PARTS, jobOf } from './job-view.ts'
@@ -118,7 +119,14 @@ export class JobFinder {
     const counts = await this.#countOf(places)
     const [field, order] = Object.entries(sort)[0] ?? []
     if (!plan.rest && counts > COLLECT_MAX && field === 'createdAt') {
-      return { found: await this.#walk(order === 'DESC', test, wanted), totalItems: counts }
+      // Two lists are in that order: of jobs with generated ids, and of those with ids of their own.
+      const page = { limit: PAGE, reverse: order === 'DESC' }
+      const lists = [
+        { ...page, prefix: GENERATED_PREFIX },
+        { ...page, tag: CREATED_TAG },
+      ]
+      const found = await Promise.all(lists.map((list) => this.#first(list, test, wanted)))
+      return { ...this.#sorted(found.flat(), sort), totalItems: counts }
     }
     if (counts > SCAN_MAX) throw tooMany(counts)
     return this.#sorted((await this.#collect(places)).filter(test), sort)
@@ -167,42 +175,25 @@ export class JobFinder {
   }
 
   async #collect(places: readonly string[]): Promise<JobRecord[]> {
-    const found = new Map<string, StoredRecord>()
-    let ranges: Range[] = places.map((place) => ({ place, limit: PAGE }))
-    while (ranges.length > 0) {
-      const answer = await this.#session.read({ ranges })
-      ranges = ranges.flatMap((range, i) => {
-        const page = answer.ranges[i] ?? []
-        // A job that moved while we read may come twice; the later sight is the truer.
-        for (const record of page) found.set(record.key, record)
-        const last = page.length === PAGE ? page.at(-1) : undefined
-        return last === undefined ? [] : [{ ...range, after: [last.score, last.key] as const }]
-      })
-    }
-    return decodeAll([...found.values()])
+    const lists = await Promise.all(
+      places.map((place) => Array.fromAsync(this.#pages({ place, limit: PAGE }))),
+    )
+    // A job that moved while we read may come twice.
+    return [...new Map(lists.flat().map((record) => [record.key, record])).values()]
   }
 
-  /** The first `wanted` matches in the order of creation, from two lists that are in that order. */
-  async #walk(
-    descending: boolean,
+  /** The first `wanted` matches of a list that is in the order of creation. */
+  async #first(
+    range: Range,
     test: (record: JobRecord) => boolean,
     wanted: number,
   ): Promise<JobRecord[]> {
-    const compare = compareBy({ createdAt: descending ? 'DESC' : 'ASC' })
-    const lists = [
-      this.#pages({ prefix: GENERATED_PREFIX, limit: PAGE, reverse: descending }),
-      this.#pages({ tag: CREATED_TAG, limit: PAGE, reverse: descending }),
-    ]
-    const heads = await Promise.all(lists.map((list) => list.next()))
     const found: JobRecord[] = []
-    for (let seen = 0; found.length < wanted; seen++) {
-      if (seen > SCAN_MAX) throw tooMany(seen)
-      const [a, b] = heads.map(({ value }) => value as JobRecord | undefined)
-      const next = a && (!b || compare(this.#listed(a), this.#listed(b)) <= 0) ? 0 : 1
-      const record = next === 0 ? a : b
-      if (record === undefined) return found
+    let seen = 0
+    for await (const record of this.#pages(range)) {
+      if (found.length === wanted) break
+      if (++seen > SCAN_MAX) throw tooMany(seen)
       if (test(record)) found.push(record)
-      heads[next] = await (lists[next] as AsyncGenerator<JobRecord>).next()
     }
     return found
   }
@@ -303,8 +294,9 @@ function both<T>(a: readonly T[] | null, b: readonly T[]): readonly T[] {
 }
 
 function tooMany(count: number): WherryError {
-  return new WherryError(
-    'input-invalid',
-    `Cannot list jobs: ${count} would have to be looked at, expected at most ${SCAN_MAX}. Fast at any size: no filter, or queueName, state and isSettled by eq or in, sorted by createdAt`,
+  return refusal(
+    'list jobs',
+    `${count} would have to be looked at`,
+    `at most ${SCAN_MAX}, or queueName, state and isSettled alone, sorted by createdAt`,
   )
 }

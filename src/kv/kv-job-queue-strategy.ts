@@ -1,13 +1,14 @@
 import { type BackoffStrategy, exponentialBackoff } from '../back-off.ts'
 import type { Clock, Random } from '../clock.ts'
-import { WherryError } from '../errors.ts'
 import type { Job, JobId, JobSurroundings } from '../job.ts'
 import { idGenerator, isId } from '../job-id.ts'
 import type { JobListOptions, JobPage } from '../job-list.ts'
 import type { InspectableJobQueueStrategy, JobOptions, ProcessJob } from '../job-queue-strategy.ts'
 import { consoleLogger, type Logger } from '../logger.ts'
+import { assertWhole, refusal } from '../refusal.ts'
 import { createMemoryStore } from '../store/memory-store.ts'
 import type { Guarantee, Store } from '../store/store.ts'
+import { WakeBoard } from '../store/wake-board.ts'
 import { systemClock, systemRandom } from '../system.ts'
 import { ListedJobs, OwnJobs } from './claim-sources.ts'
 import { Claimer } from './claimer.ts'
@@ -22,7 +23,6 @@ import { Renewals } from './renewals.ts'
 import { ResidentWorker } from './resident-worker.ts'
 import { runClaim } from './runner.ts'
 import { StoreSession } from './store-session.ts'
-import { Watchers } from './watchers.ts'
 
 /** One value for every queue, or a function of its name. */
 export type PerQueue<T> = T | ((queueName: string) => T)
@@ -94,7 +94,8 @@ export class KvJobQueueStrategy implements InspectableJobQueueStrategy {
   readonly #renewals: Renewals
   readonly #surroundings: JobSurroundings
   readonly #backOff: BackoffStrategy
-  readonly #watchers = new Watchers()
+  /** Who wants to hear of which job. */
+  readonly #news = new WakeBoard()
   #attachment: Attachment = {}
 
   constructor(options: KvJobQueueStrategyOptions = {}) {
@@ -191,28 +192,25 @@ export class KvJobQueueStrategy implements InspectableJobQueueStrategy {
   /** Makes this process able to run jobs of the queue, by `drain()` or once it is started. */
   serve(queueName: string, process: ProcessJob, concurrency?: number): void {
     const slots = concurrency ?? perQueue(this.#options.concurrency ?? 1, queueName)
-    if (!Number.isSafeInteger(slots) || slots < 1) {
-      throw new WherryError(
-        'input-invalid',
-        `Cannot serve queue "${queueName}": concurrency is ${slots}, expected a whole number from 1`,
-      )
-    }
+    assertWhole(`serve queue "${queueName}"`, 'concurrency', slots, 1)
     this.#dispatcher.serve(queueName, process, slots)
   }
 
   async start(queueName: string, process: ProcessJob): Promise<void> {
+    const start = 'start a resident worker'
+    const cron = 'drain() from a cron trigger'
     if (this.#attachment.resident === false) {
-      throw new WherryError(
+      throw refusal(
+        start,
+        'nothing lives on between requests here',
+        cron,
         'unsupported-by-strategy',
-        'Cannot start a resident worker: nothing lives on between requests here, use drain() from a cron trigger',
       )
     }
-    const store = await this.#session.store()
-    if (store.guarantee === 'eventual') {
-      throw new WherryError(
-        'unsupported-by-store',
-        `Cannot start a resident worker: the store "${store.name}" has no compare-and-set and dear lists, use drain() from a cron trigger or another store`,
-      )
+    const { name, guarantee } = await this.#session.store()
+    if (guarantee === 'eventual') {
+      const is = `the store "${name}" has no compare-and-set and dear lists`
+      throw refusal(start, is, `${cron}, or another store`, 'unsupported-by-store')
     }
     if (this.#dispatcher.get(queueName)?.process !== process) this.serve(queueName, process)
     this.#worker.start(queueName)
@@ -257,7 +255,7 @@ export class KvJobQueueStrategy implements InspectableJobQueueStrategy {
 
   /** Hears when an attempt at the job has ended in this process. Answers how to stop hearing. */
   watch(id: JobId, hear: () => void): () => void {
-    return this.#watchers.add(String(id), hear)
+    return this.#news.subscribe(String(id), hear)
   }
 
   /** How many jobs of each queue are in each state. */

@@ -3,7 +3,7 @@ import { encode } from '../codec.ts'
 import { LeaseLostError, messageOf, WherryError } from '../errors.ts'
 import type { Job } from '../job.ts'
 import type { JobContext, ProcessJob } from '../job-queue-strategy.ts'
-import type { JobEvent } from '../lifecycle.ts'
+import type { JobEvent, JobState } from '../lifecycle.ts'
 import type { Logger } from '../logger.ts'
 import { isLonger } from '../store/commit-rules.ts'
 import type { Change, ChangeResult, Claim } from './claim.ts'
@@ -51,6 +51,16 @@ type Outcome =
   | { readonly type: 'threw'; readonly error: unknown }
   /** It did not stop after its signal was aborted, and nobody waits any longer. */
   | { readonly type: 'abandoned' }
+
+/** The end of an attempt, by the state that its job is in then. */
+const ENDINGS: Readonly<Record<JobState, Ending>> = {
+  PENDING: 'deferred',
+  RUNNING: 'deferred',
+  RETRYING: 'retried',
+  COMPLETED: 'completed',
+  FAILED: 'failed',
+  CANCELLED: 'cancelled',
+}
 
 /** How long a handler may take to react when the process stops. */
 const STOPPING_PATIENCE_MS = 1_000
@@ -122,17 +132,12 @@ class Run {
   }
 
   async settle(outcome: Outcome): Promise<Ending> {
-    const { id: jobId, queueName } = this.#claim.record
     try {
       const change = this.#changeOf(outcome)
       if (change === null) return this.#interruption === 'cancelled' ? 'cancelled' : 'lost'
       return this.#endingOf(await this.#claim.settle(change))
     } catch (error) {
-      this.#options.logger.error('Cannot store how a job ended; it will run again', {
-        error,
-        jobId,
-        queueName,
-      })
+      this.#context.log.error('Cannot store how a job ended; it will run again', { error })
       return 'lost'
     }
   }
@@ -217,42 +222,26 @@ class Run {
 
   #endingOf(result: ChangeResult): Ending {
     if (result === 'cancelled') return 'cancelled'
-    const { id, life, queueName } = this.#claim.record
-    if (result === 'lost') {
-      const error = new LeaseLostError(
-        `Cannot settle job "${id}": its lease was lost to another worker`,
-      )
-      this.#options.logger.warn(error.message, {
-        error,
-        jobId: id,
-        queueName,
-        fence: this.#claim.fence,
-      })
-      return 'lost'
-    }
-    switch (life.state) {
-      case 'COMPLETED':
-        return 'completed'
-      case 'FAILED':
-        return 'failed'
-      case 'RETRYING':
-        return 'retried'
-      default:
-        return 'deferred'
-    }
+    const { id, life } = this.#claim.record
+    if (result === 'done') return ENDINGS[life.state]
+    const error = new LeaseLostError(
+      `Cannot settle job "${id}": its lease was lost to another worker`,
+    )
+    this.#context.log.warn(error.message, { error })
+    return 'lost'
   }
 
   #reason(why: Interruption): Error {
-    const { id } = this.#claim.record
+    const job = `Job "${this.#claim.record.id}"`
     switch (why) {
       case 'cancelled':
-        return new WherryError('job-cancelled', `Job "${id}" was cancelled`)
-      case 'lost':
-        return new LeaseLostError(`The lease of job "${id}" was lost`)
+        return new WherryError('job-cancelled', `${job} was cancelled`)
       case 'timeout':
-        return new DOMException(`Job "${id}" timed out after ${this.#timeoutMs} ms`, 'TimeoutError')
+        return new DOMException(`${job} timed out after ${this.#timeoutMs} ms`, 'TimeoutError')
+      case 'lost':
+        return new LeaseLostError(`${job} is lost: its lease ran out`)
       case 'stopping':
-        return new WherryError('lease-lost', `Job "${id}" is given back: its worker stops`)
+        return new LeaseLostError(`${job} is given back: its worker stops`)
     }
   }
 
@@ -282,10 +271,8 @@ class Run {
 }
 
 function withFields(logger: Logger, fixed: Readonly<Record<string, unknown>>): Logger {
-  return {
-    debug: (message, fields) => logger.debug(message, { ...fixed, ...fields }),
-    info: (message, fields) => logger.info(message, { ...fixed, ...fields }),
-    warn: (message, fields) => logger.warn(message, { ...fixed, ...fields }),
-    error: (message, fields) => logger.error(message, { ...fixed, ...fields }),
+  const at = (level: keyof Logger): Logger['info'] => {
+    return (message, fields) => logger[level](message, { ...fixed, ...fields })
   }
+  return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') }
 }

@@ -1,6 +1,7 @@
 import { type Clock, type Random, sleep } from '../clock.ts'
 import { messageOf, WherryError } from '../errors.ts'
 import type { Logger } from '../logger.ts'
+import { refusal } from '../refusal.ts'
 import { isWrite } from '../store/commit-rules.ts'
 import type { Answer, Put, Query, Store, StoredRecord, Take, Wake } from '../store/store.ts'
 import { RECORD_FORMAT } from './job-record.ts'
@@ -177,12 +178,10 @@ export class StoreSession {
 }
 
 function assertFormat(head: string): void {
-  const format = (JSON.parse(head) as { format?: unknown }).format
+  const { format } = JSON.parse(head) as { format?: unknown }
   if (typeof format === 'number' && format <= RECORD_FORMAT) return
-  throw new WherryError(
-    'record-corrupt',
-    `Cannot use this store: its format is ${format}, this version of wherry reads up to ${RECORD_FORMAT}`,
-  )
+  const expected = `at most ${RECORD_FORMAT}, which this version of wherry reads`
+  throw refusal('use this store', `its format is ${format}`, expected, 'record-corrupt')
 }
 
 /** The first units that may share a batch: no key that one of them writes stands in another. */

@@ -69,6 +69,7 @@ function assertPut(put: Put, limits: Limits): void {
       `Cannot commit ${where}: its place is "${put.place}", expected class k just when the key starts with "k/"`,
     )
   }
+  for (const text of [put.head, put.stamp, ...Object.values(parts)]) assertText(text, where)
   assertBytes(put.head, HEAD_BYTES_MAX, `the head of ${where}`)
   for (const [name, part] of Object.entries(parts)) {
     assertBytes(part, limits.partBytes, `part "${name}" of ${where}`)
@@ -87,6 +88,12 @@ function assertScores(scores: readonly number[], where: string): void {
     if (Number.isSafeInteger(score)) continue
     throw new TypeError(`Cannot commit ${where}: the score ${score} is not a safe integer`)
   }
+}
+
+/** Some databases keep no NUL in text, and cut it off there in silence. */
+function assertText(text: string | null | undefined, where: string): void {
+  if (!text?.includes('\0')) return
+  throw new TypeError(`Cannot commit ${where}: a text has the character U+0000`)
 }
 
 function assertBytes(text: string | null | undefined, max: number, what: string): void {

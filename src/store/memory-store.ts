@@ -1,18 +1,9 @@
 import { type Clock, type Random, randomToken } from '../clock.ts'
 import { systemClock, systemRandom } from '../system.ts'
 import { assertCommit, isWrite } from './commit-rules.ts'
+import { addOperations, NO_OPERATIONS } from './operations.ts'
 import { RecordIndex, type Row } from './record-index.ts'
-import type {
-  Answer,
-  Hint,
-  Limits,
-  Operations,
-  Put,
-  Query,
-  Store,
-  StoredRecord,
-  Take,
-} from './store.ts'
+import type { Answer, Hint, Limits, Operations, Put, Query, Store, StoredRecord } from './store.ts'
 import { WakeBoard } from './wake-board.ts'
 
 export interface MemoryStoreOptions {
@@ -52,7 +43,7 @@ class MemoryStore implements Store {
   readonly #wakes = new WakeBoard()
   readonly #versions: VersionSource
   readonly #now: () => number
-  #operations: Operations = { reads: 0, writes: 0, deletes: 0, lists: 0 }
+  #operations = NO_OPERATIONS
 
   constructor({ clock = systemClock, random = systemRandom }: MemoryStoreOptions) {
     this.#versions = new VersionSource(random)
@@ -77,25 +68,6 @@ class MemoryStore implements Store {
     const versions = units.map((unit) => this.#commitUnit(unit))
     if (versions.some((version) => version)) this.#wakes.publish(hint)
     return versions
-  }
-
-  async take({
-    from,
-    limit,
-    into,
-    score,
-    stamp,
-    unless = [],
-    parts = [],
-  }: Take): Promise<StoredRecord[]> {
-    this.#count({ lists: from.length })
-    if (unless.some((key) => this.#index.get(key) !== null)) return []
-    const rows = from.flatMap((place) => this.#index.range({ place, limit }))
-    rows.sort((a, b) => a.score - b.score || (a.key < b.key ? -1 : 1))
-    return rows.slice(0, limit).map(({ key, version }) => {
-      this.#commitUnit([{ key, expect: version, place: into, score, stamp }])
-      return withParts(this.#index.get(key) as Row, parts)
-    })
   }
 
   subscribe(channel: string, hear: (at: number) => void): () => void {
@@ -158,14 +130,5 @@ export function neverFalling(now: () => number): () => number {
   return () => {
     last = Math.max(last, Math.floor(now()))
     return last
-  }
-}
-
-export function addOperations(sum: Operations, more: Partial<Operations>): Operations {
-  return {
-    reads: sum.reads + (more.reads ?? 0),
-    writes: sum.writes + (more.writes ?? 0),
-    deletes: sum.deletes + (more.deletes ?? 0),
-    lists: sum.lists + (more.lists ?? 0),
   }
 }

@@ -1,14 +1,59 @@
-import { WherryError } from '../errors.ts'
+import type { WherryError } from '../errors.ts'
+import { refusal } from '../refusal.ts'
+import type { StorageLike } from './storage-items.ts'
 import type { Store } from './store.ts'
 
-/** What a service takes as its storage. */
-export type StorageSource = Store | PromiseLike<Store>
+/** What of an unstorage `Storage` leads to its driver. */
+interface Mounts {
+  getMount?(key: string): { readonly driver?: { readonly name?: string | undefined } }
+}
 
-/** Makes a store of what the user has. Opens nothing. */
+/** What a service takes as its storage: a store, a promise of one, or an unstorage `Storage`. */
+export type StorageSource = Store | PromiseLike<Store> | (StorageLike & Mounts)
+
+/** Drivers whose own client makes a better store than their items do, and who opens that. */
+const NATIVE: Readonly<Record<string, string>> = {
+  'cloudflare-kv-binding': 'cloudflare',
+  fs: 'node',
+  'fs-lite': 'node',
+}
+
+/**
+ * Makes a store of what the user has. Opens nothing.
+ *
+ * @throws WherryError `input-invalid` for a `Storage` that has a better store, naming it.
+ */
 export function storeFrom(source: StorageSource): Store | PromiseLike<Store> {
   if ('then' in source || 'commit' in source) return source
-  throw new WherryError(
-    'input-invalid',
-    'Cannot use this as storage: expected a Store, a promise of one, or an unstorage Storage',
-  )
+  if (!('getItem' in source)) throw refuse('a Store, a promise of one, or an unstorage Storage')
+  const runtime = NATIVE[source.getMount?.('').driver?.name ?? '']
+  if (runtime !== undefined) throw refuse(`openStore(storage) of wherry/runtime/${runtime}`)
+  const known = generic.get(source) ?? genericStore(source)
+  generic.set(source, known)
+  return known
+}
+
+/** One store for each `Storage`, however many services it is given to. */
+const generic = new WeakMap<object, Promise<Store>>()
+
+/**
+ * The generic store, loaded when it is asked for and in a way that no bundler follows: a bundle holds
+ * the stores that it names, and a Worker, whose isolates are many processes, could not use this one.
+ */
+async function genericStore(storage: StorageLike): Promise<Store> {
+  const extension = import.meta.url?.endsWith('.ts') ? 'ts' : 'js'
+  const module = await loaded(`./unstorage-store.${extension}`)
+  return module.createUnstorageStore(storage)
+}
+
+async function loaded(path: string): Promise<typeof import('./unstorage-store.ts')> {
+  try {
+    return await import(new URL(path, import.meta.url).href)
+  } catch {
+    throw refuse('createUnstorageStore(storage) of wherry/store/unstorage')
+  }
+}
+
+function refuse(expected: string): WherryError {
+  return refusal('use this as storage', 'it cannot be as it is', expected)
 }

@@ -6,6 +6,9 @@
  * asked for, a *stamp* laid over the head by whoever holds it, rare *tags* (further lists), and a
  * *version*. Nothing in the port knows what a job is. `docs/writing-a-store.md` is the long form;
  * the suite in `wherry/testing` checks every sentence below.
+ *
+ * Heads, stamps and parts are any text without U+0000; keys, places, tags and names of parts are
+ * printable ASCII.
  */
 
 /**

@@ -113,7 +113,7 @@ const records: StoreCase[] = [
         '{"a":1}',
         '"',
         '\\',
-        '\u0000\u0001',
+        '\u0001\u001f',
         'é漢😀',
         '__proto__',
         ' x ',
@@ -602,7 +602,7 @@ const limits: StoreCase[] = [
     },
   },
   {
-    name: 'a new record without a place, a score that is not whole and a key that is not ASCII are refused',
+    name: 'what no store could keep alike is refused: no place, no whole score, no ASCII key, a NUL',
     async run(trial) {
       const { assert, store } = trial
       const bad: Put[] = [
@@ -615,6 +615,8 @@ const limits: StoreCase[] = [
         created('é'),
         created('a', { place: 'r/é' }),
         created('a', { place: 'k/one' }),
+        created('a', { head: 'a\0b' }),
+        created('a', { parts: { data: '\0' } }),
         created('k/a', { place: 'r/one' }),
       ]
       for (const one of bad) await assert.rejects(store.commit([[one]]), { name: 'TypeError' })

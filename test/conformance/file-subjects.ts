@@ -2,15 +2,22 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { createFsStore } from '../../adapters/store/fs.ts'
 import { createSqliteStore } from '../../adapters/store/sqlite.ts'
 import type { Store } from '../../src/store/store.ts'
 import type { StoreSubject } from '../../src/testing/main.ts'
 
-/** Folders of this run; they go when the process does. */
+const folders: string[] = []
+
 function temporaryFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), 'wherry-'))
-  process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
+  folders.push(folder)
   return folder
+}
+
+/** Removes what the subjects of this process have written. */
+export function removeFolders(): void {
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true })
 }
 
 export function sqliteSubject(seed: number): StoreSubject {
@@ -30,5 +37,26 @@ export function sqliteSubject(seed: number): StoreSubject {
       return open(paths.get(store) as string)
     },
     seed,
+  }
+}
+
+export function fsSubject(seed: number): StoreSubject {
+  const folder = temporaryFolder()
+  const paths = new Map<Store, string>()
+  let folders = 0
+  const open = (path: string): Store => {
+    const store = createFsStore(path)
+    paths.set(store, path)
+    return store
+  }
+  return {
+    open: async () => open(join(folder, String(++folders))),
+    reopen: async (store) => {
+      await store.close()
+      return open(paths.get(store) as string)
+    },
+    seed,
+    // Every record is a file of its own.
+    scale: 10,
   }
 }

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
-import { describe, it } from 'vitest'
+import { afterAll, describe, it } from 'vitest'
 import { registerStoreSuite, storeCases } from '../../src/testing/main.ts'
-import { sqliteSubject } from './file-subjects.ts'
+import { removeFolders, sqliteSubject } from './file-subjects.ts'
+
+afterAll(removeFolders)
 
 describe('sqlite', async () => {
   for (const seed of [1, 2, 3]) {

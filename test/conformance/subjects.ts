@@ -30,7 +30,7 @@ export function simulatedKVSubject(seed: number): StoreSubject {
 }
 
 /** A fake clock whose timers fire as soon as nothing else can happen. */
-class EagerClock extends FakeClock {
+export class EagerClock extends FakeClock {
   #skipped = 0
 
   override now(): number {

@@ -91,7 +91,10 @@ describe('encode() and decode()', () => {
     expect(refused).toThrow(expect.objectContaining({ code: 'data-unserialisable' }))
   })
 
-  test('a tree too deep is refused', () => {
+  test('a tree too deep is refused, plain or not', () => {
+    let plain: unknown = 1
+    for (let i = 0; i < 100_000; i++) plain = [plain]
+    expect(() => encode(plain)).toThrow(expect.objectContaining({ code: 'data-unserialisable' }))
     let deep: unknown = new Date(0)
     for (let i = 0; i < 100_000; i++) deep = [deep]
     expect(() => encode(deep)).toThrow(expect.objectContaining({ code: 'data-unserialisable' }))
@@ -103,6 +106,12 @@ describe('encode() and decode()', () => {
       expect(() => decode(text)).toThrow(expect.objectContaining({ code: 'record-corrupt' }))
     },
   )
+
+  test('an own key "__proto__" is refused beside what needs a mark, where it would be lost', () => {
+    const hostile = { ...JSON.parse('{"a":1}'), at: new Date(0) }
+    Object.defineProperty(hostile, '__proto__', { value: 1, enumerable: true })
+    expect(() => encode(hostile)).toThrow('data.__proto__: it is there')
+  })
 
   test('an own key "__proto__" pollutes nothing', () => {
     const hostile = JSON.parse('{"__proto__":{"polluted":true},"a":1}')

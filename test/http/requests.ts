@@ -81,7 +81,7 @@ export async function openWorld(
 }
 
 /** The name of the awkward queue, as it stands in a URL. */
-export const AWKWARD = encodeURIComponent('a/b, c%')
+export const AWKWARD: string = encodeURIComponent('a/b, c%')
 
 /** The ids of jobs that were added with this data, in its order. */
 export async function addJobs(app: Hono, ...data: unknown[]): Promise<string[]> {

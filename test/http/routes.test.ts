@@ -371,7 +371,6 @@ describe('createApp()', () => {
     { why: 'another method on a known path', request: 'PUT /queues' },
     { why: 'another method on a job', request: 'PATCH /jobs/x' },
     { why: 'OPTIONS, since no other origin may ask', request: 'OPTIONS /queues' },
-    { why: 'a trailing slash', request: 'GET /queues/' },
     { why: 'a job without an id', request: 'POST /jobs//cancel' },
   ])('answers 404 route-not-found to $why', async ({ request }) => {
     const { app } = await openWorld()

@@ -594,6 +594,6 @@ test('a store of a newer format is refused, naming both', async () => {
   const { code, message } = await refusal(() => bench.service().findOne('x'))
   expect([code, message]).toEqual([
     'record-corrupt',
-    'Cannot use this store: its format is 2, this version of wherry reads up to 1',
+    'Cannot use this store: its format is 2, expected at most 1, which this version of wherry reads',
   ])
 })

@@ -41,9 +41,8 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     rule: 'store clock: lapses are judged by the time of the read',
     file: 'src/kv/claimer.ts',
-    find: 'if (isDue(stored, { now: answer.now, lapsedBefore })) due.set(stored.key, stored)',
-    replace:
-      'if (isDue(stored, { now: answer.now + 600, lapsedBefore: lapsedBefore + 600 })) due.set(stored.key, stored)',
+    find: 'return score < lapsedBefore || ',
+    replace: 'return score < lapsedBefore + 600 || ',
   },
   {
     rule: 'mailbox: changes of one claim wait for each other',
@@ -127,8 +126,8 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     rule: 'what has fallen due is promoted',
     file: 'src/kv/claimer.ts',
-    find: 'round < UPKEEP_ROUNDS_MAX && this.#somethingIsDue(look)',
-    replace: 'round < 0 && this.#somethingIsDue(look)',
+    find: 'round < UPKEEP_ROUNDS_MAX && duesOf(look).length > 0',
+    replace: 'round < 0 && duesOf(look).length > 0',
   },
   {
     rule: 'a paused queue gives no jobs',

@@ -43,11 +43,11 @@ export class SimulatedKV {
     return {
       getWithMetadata: async (names) => {
         if (names.length > 100) throw new Error('400: at most 100 names')
-        const found = names.map((name) => [name, this.#seen(name, location, 'readableAt')] as const)
+        const seen = names.map((name) => [name, this.#seen(name, location, 'readableAt')] as const)
         return new Map(
-          found.map(([name, write]) => [
+          seen.map(([name, write]) => [
             name,
-            { value: write?.value ?? null, metadata: write?.value == null ? null : write.metadata },
+            write && { value: write.value, metadata: write.metadata },
           ]),
         )
       },

@@ -1,0 +1,36 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+
+/** Starts a worker process on the storage; resolves when it runs. */
+export async function startWorker(
+  storage: string,
+  log: string,
+  leaseMs = 1_000,
+): Promise<ChildProcess> {
+  const args = [join(import.meta.dirname, 'worker.ts'), storage, log, String(leaseMs)]
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+  await once(child.stdout as NodeJS.ReadableStream, 'data')
+  return child
+}
+
+export async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return
+  const exited = once(child, 'exit')
+  child.kill(signal)
+  await exited
+}
+
+/** What the workers wrote down: how often each job ran, and whether two runs had one fence. */
+export function readRuns(log: string): { runs: Map<string, number>; fencesAreUnique: boolean } {
+  const lines = readFileSync(log, 'utf8').trim().split('\n')
+  const runs = new Map<string, number>()
+  const fences = new Set<string>()
+  for (const line of lines) {
+    const [id = '', fence] = line.split(' ')
+    runs.set(id, (runs.get(id) ?? 0) + 1)
+    fences.add(`${id} ${fence}`)
+  }
+  return { runs, fencesAreUnique: fences.size === lines.length }
+}

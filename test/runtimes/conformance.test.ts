@@ -1,0 +1,44 @@
+import { execFile } from 'node:child_process'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { beforeAll, describe, expect, test } from 'vitest'
+import { storeCases } from '../../src/testing/main.ts'
+import { ROOT } from './servers.ts'
+
+interface Line {
+  readonly subject: string
+  readonly name: string
+  readonly held?: boolean
+  readonly skipped?: string
+  readonly error?: string
+}
+
+const RUNTIMES: Readonly<Record<string, readonly string[]>> = {
+  deno: ['run', '-A', 'test/runtimes/conformance.ts'],
+  bun: ['run', 'test/runtimes/conformance.ts'],
+}
+
+for (const [runtime, args] of Object.entries(RUNTIMES)) {
+  describe(`the conformance suite on ${runtime}`, () => {
+    let lines: Line[] = []
+    beforeAll(async () => {
+      const command = join(ROOT, 'node_modules/.bin', runtime)
+      const { stdout } = await promisify(execFile)(command, args, { cwd: ROOT, maxBuffer: 2 ** 26 })
+      lines = stdout
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line))
+    }, 120_000)
+
+    for (const subject of ['memory', 'simulated KV', 'sqlite', 'fs']) {
+      for (const { name } of storeCases) {
+        test(`${subject}: ${name}`, ({ skip }) => {
+          const line = lines.find((one) => one.subject === subject && one.name === name)
+          if (line?.skipped !== undefined) skip(line.skipped)
+          expect(line?.error).toBeUndefined()
+          expect(line?.held).toBe(true)
+        })
+      }
+    }
+  })
+}

@@ -1,0 +1,30 @@
+/**
+ * The conformance suite as a program, for runtimes that have no test runner of ours: one line of JSON
+ * for each case.
+ *
+ *     deno run -A test/runtimes/conformance.ts
+ */
+import assert from 'node:assert/strict'
+import { runStoreCase, type StoreSubject, storeCases } from '../../src/testing/main.ts'
+import { fsSubject, removeFolders, sqliteSubject } from '../conformance/file-subjects.ts'
+import { memorySubject, simulatedKVSubject } from '../conformance/subjects.ts'
+
+const SEED = 4
+const subjects: Readonly<Record<string, StoreSubject>> = {
+  memory: memorySubject(SEED),
+  'simulated KV': simulatedKVSubject(SEED),
+  sqlite: sqliteSubject(SEED),
+  fs: fsSubject(SEED),
+}
+
+for (const [subject, opens] of Object.entries(subjects)) {
+  for (const storeCase of storeCases) {
+    const result = await runStoreCase(storeCase, opens, assert).then(
+      (skipped) => (skipped === null ? { held: true } : { skipped }),
+      (error) => ({ held: false, error: String(error?.stack ?? error) }),
+    )
+    // biome-ignore lint/suspicious/noConsole: its output is what it is for
+    console.log(JSON.stringify({ subject, name: storeCase.name, ...result }))
+  }
+}
+removeFolders()
