@@ -49,10 +49,6 @@ function run(...command: string[]): { ok: boolean; output: string } {
 
 /** What turned red; null: nothing did. */
 function detect(): string | null {
-  if (process.env.SIM_ONLY) {
-    const s = run(process.execPath, 'test/simulation/run.ts', '--count', values.seeds)
-    return s.ok ? null : (s.output.split('\n')[0] ?? '')
-  }
   const tests = run(
     process.execPath,
     join(root, 'node_modules/vitest/vitest.mjs'),
@@ -60,7 +56,8 @@ function detect(): string | null {
     '--project',
     'node',
     'test/kv',
-    'test/unit',
+    'test/core',
+    'test/conformance/memory.test.ts',
   )
   const failing = /FAIL\s+(.*)/.exec(tests.output)?.[1]
   if (!tests.ok) return `test: ${failing ?? tests.output.slice(-200)}`
