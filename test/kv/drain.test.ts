@@ -116,6 +116,30 @@ describe('drain()', () => {
     })
   })
 
+  test('that outlived its lease is told so, though the job has failed under its fence', async () => {
+    const bench = new Workbench()
+    // Its process stands still for longer than its lease, timers and all.
+    const still = {
+      now: () => bench.clock.now(),
+      monotonic: () => bench.clock.monotonic(),
+      setTimeout: () => 0,
+      clearTimeout: () => {},
+    }
+    const service = bench.service({ clock: still })
+    service.attach({ resident: false })
+    const queue = await service.createQueue({ name: 'work', process: bench.manual })
+    const { id } = await queue.add(1)
+    const draining = service.drain()
+    await bench.settle()
+    const elsewhere = bench.service({ maxLapses: 0 })
+    await elsewhere.createQueue({ name: 'work', process: bench.manual })
+    await bench.clock.advance(100_000)
+    await elsewhere.drain()
+    expect(await elsewhere.findOne(id as string)).toMatchObject({ state: 'FAILED' })
+    await bench.call(0).finish('too late')
+    expect(await draining).toMatchObject({ failed: 0, deferred: 1 })
+  })
+
   test('of own jobs runs those alone, once a platform has said so', async () => {
     const bench = new Workbench()
     const service = bench.service()
