@@ -9,7 +9,7 @@ const config: ViteUserConfig = defineConfig({
         test: {
           name: 'node',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/workerd/**'],
+          exclude: ['test/workerd/**', 'test/objects/**'],
           testTimeout: 30_000,
           hookTimeout: 60_000,
         },
@@ -18,6 +18,11 @@ const config: ViteUserConfig = defineConfig({
         extends: true,
         plugins: [cloudflareTest({ wrangler: { configPath: './wrangler.toml' } })],
         test: { name: 'workerd', include: ['test/workerd/**/*.test.ts'], testTimeout: 30_000 },
+      },
+      {
+        extends: true,
+        plugins: [cloudflareTest({ wrangler: { configPath: './test/objects/wrangler.toml' } })],
+        test: { name: 'objects', include: ['test/objects/**/*.test.ts'], testTimeout: 30_000 },
       },
     ],
   },

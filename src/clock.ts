@@ -23,6 +23,9 @@ export function randomToken(random: Random, length: number): string {
   return token
 }
 
+/** Timers of every runtime hold 31 bits of milliseconds, and fire at once when there are more. */
+export const TIMER_MS_MAX: number = 2 ** 31 - 1
+
 /** Waits on the clock. Resolves early, and never rejects, when `signal` aborts. */
 export function sleep(clock: Clock, ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
@@ -32,7 +35,16 @@ export function sleep(clock: Clock, ms: number, signal?: AbortSignal): Promise<v
       signal?.removeEventListener('abort', wake)
       resolve()
     }
-    const timer = clock.setTimeout(wake, ms)
+    const timer = clock.setTimeout(wake, Math.min(ms, TIMER_MS_MAX))
     signal?.addEventListener('abort', wake)
   })
+}
+
+/** The clock as a store must show it: integer milliseconds that never fall. */
+export function neverFalling(now: () => number): () => number {
+  let last = 0
+  return () => {
+    last = Math.max(last, Math.floor(now()))
+    return last
+  }
 }

@@ -54,6 +54,11 @@ export class LeaseLostError extends WherryError {
 
 /** The text of anything that was thrown. */
 export function messageOf(error: unknown): string {
-  const message = (error as { message?: unknown } | null | undefined)?.message
-  return typeof message === 'string' && message !== '' ? message : String(error)
+  try {
+    const message = (error as { message?: unknown } | null | undefined)?.message
+    return typeof message === 'string' && message !== '' ? message : String(error)
+  } catch {
+    // An object without a prototype, or a getter that throws.
+    return 'Something was thrown that has no text'
+  }
 }

@@ -4,11 +4,12 @@
  * @module
  */
 import { waitUntil } from 'cloudflare:workers'
-import { createMemoryStore, type Store } from '../../src/main.ts'
+import type { Store } from '../../src/main.ts'
 import { refusal } from '../../src/refusal.ts'
 import { createCloudflareKVStore, type KVBinding } from '../store/cloudflare-kv.ts'
 import { openFrom, type StorageGiven, type StoreKinds } from './open-store.ts'
 import { doorOf, type Environment, type Ready, ready, type Setup, settingOf } from './setup.ts'
+import type { OpenUrl } from './storage-url.ts'
 
 export type { Environment, Setup, SetupContext, SetupResult } from './setup.ts'
 
@@ -26,19 +27,24 @@ export interface WorkerHandlers<Env> {
 }
 
 /**
- * `cloudflare-kv:JOBS` (a binding's name), `memory:`, an unstorage driver, a `Storage` or a `Store`.
+ * `cloudflare-kv:JOBS` (a binding's name), an unstorage driver, a `Storage` or a `Store`. There is no
+ * `memory:`, for an isolate vanishes at any time; who wants it all the same gives `createMemoryStore()`.
+ * `more`: schemes of further stores, such as `durableObjects` of `wherry/runtime/durable-objects`.
  * Touches no binding: a store is opened while the module loads.
  */
-export function openStore(given: StorageGiven, env: object = {}): Promise<Store> {
-  return openFrom(given, storesOf(env as Environment))
+export function openStore(
+  given: StorageGiven,
+  env: object = {},
+  more?: (env: object) => Readonly<Record<string, OpenUrl>>,
+): Promise<Store> {
+  const { schemes, ...others } = storesOf(env as Environment)
+  return openFrom(given, { schemes: { ...schemes, ...more?.(env) }, ...others })
 }
 
 function storesOf(env: Environment): StoreKinds {
   return {
     schemes: {
       'cloudflare-kv': ({ path, base }) => createCloudflareKVStore(bindingOf(env, path), { base }),
-      // An isolate vanishes at any time, so nobody gets this one without writing it out.
-      memory: () => createMemoryStore(),
     },
     drivers: {
       'cloudflare-kv-binding': async (driver) =>

@@ -30,7 +30,9 @@ export function parseStorageUrl(href: string, known: readonly string[]): Storage
   const [path = '', query = ''] = rest.split(/\?(.*)/s)
   const parameters = new URLSearchParams(query)
   for (const name of parameters.keys()) {
-    if (name !== 'base') throw refusal('open a store', `its URL has a "${name}"`, 'base alone')
+    // A URL with a host is its client's, and so are its other parameters.
+    if (name !== 'base' && !path.startsWith('//'))
+      throw refusal('open a store', 'its URL has a parameter', 'base alone')
   }
   return { scheme, path, base: parameters.get('base') ?? undefined, href }
 }

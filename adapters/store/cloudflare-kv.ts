@@ -7,9 +7,8 @@
  */
 import { type Clock, type Random, randomToken, sleep } from '../../src/clock.ts'
 import { assertCommit, byteLength, isWrite } from '../../src/store/commit-rules.ts'
-import { withParts } from '../../src/store/memory-store.ts'
 import { addOperations, NO_OPERATIONS } from '../../src/store/operations.ts'
-import { RecordIndex, type Row } from '../../src/store/record-index.ts'
+import { nextRow, type Row, rowsIn, withParts } from '../../src/store/row.ts'
 import type { Answer, Limits, Operations, Put, Query, Store } from '../../src/store/store.ts'
 import { systemClock, systemRandom } from '../../src/system.ts'
 
@@ -136,13 +135,13 @@ class CloudflareKVStore implements Store {
 
   async read({ get = [], parts = [], ranges = [], counts = [] }: Query): Promise<Answer> {
     const now = this.#clock.now()
-    const index = await this.#list(ranges, counts)
+    const listed = await this.#list(ranges, counts)
     const rows = get.length > 0 ? await this.#get(get) : []
     return {
       now,
       got: rows.map((row) => row && withParts(row, parts)),
-      ranges: ranges.map((range) => index.range(range).map((row) => withParts(row, []))),
-      counts: counts.map((place) => index.count(place)),
+      ranges: ranges.map((range) => rowsIn(listed, range).map((row) => withParts(row, []))),
+      counts: counts.map((place) => rowsIn(listed, { place, limit: Infinity }).length),
     }
   }
 
@@ -188,9 +187,7 @@ class CloudflareKVStore implements Store {
   }
 
   async #write(before: Row | null, put: Put): Promise<string> {
-    const index = new RecordIndex()
-    if (before !== null) index.set(before.key, before)
-    const draft = index.next(put, '') as Row
+    const draft = nextRow(before ?? undefined, put, '')
     const location = this.#locationOf(draft)
     const name = `${this.#base}/${location}/${put.key}`
     await this.#space(name, before === null ? -Infinity : spacedFrom(before, location))
@@ -267,8 +264,8 @@ class CloudflareKVStore implements Store {
   }
 
   /** Lists what the ranges and counts look at. */
-  async #list(ranges: Query['ranges'] & {}, counts: readonly string[]): Promise<RecordIndex> {
-    const index = new RecordIndex()
+  async #list(ranges: Query['ranges'] & {}, counts: readonly string[]): Promise<Row[]> {
+    const rows = new Map<string, Row>()
     const places = [...ranges.map(({ place }) => place), ...counts]
     for (const group of GROUPS) {
       if (!places.some((place) => place === undefined || groupsOf(place).includes(group))) continue
@@ -276,10 +273,10 @@ class CloudflareKVStore implements Store {
         group,
         group === 'later' ? laterEnd(ranges, counts) : Infinity,
       )) {
-        index.set(row.key, row)
+        rows.set(row.key, row)
       }
     }
-    return index
+    return [...rows.values()]
   }
 
   async #listGroup(group: Group, to: number): Promise<Row[]> {

@@ -7,10 +7,9 @@
 import { mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite'
-import { type Clock, type Random, sleep } from '../../src/clock.ts'
+import { type Clock, neverFalling, type Random, sleep } from '../../src/clock.ts'
 import { messageOf, WherryError } from '../../src/errors.ts'
 import { assertCommit, isWrite } from '../../src/store/commit-rules.ts'
-import { neverFalling, VersionSource } from '../../src/store/memory-store.ts'
 import { addOperations, NO_OPERATIONS } from '../../src/store/operations.ts'
 import type {
   Answer,
@@ -22,8 +21,12 @@ import type {
   Range,
   Store,
   StoredRecord,
+  Take,
 } from '../../src/store/store.ts'
+import { VersionSource } from '../../src/store/version-source.ts'
 import { systemClock, systemRandom } from '../../src/system.ts'
+import { named, type Row, rangeSelect, recordOf } from './sql/record.ts'
+import { tables } from './sql/tables.ts'
 
 export interface SqliteStoreOptions {
   /** Begins the names of the tables: letters, digits and "_". Default `wherry`. */
@@ -50,15 +53,11 @@ const BUSY_TIMEOUT_MS = 10
 const LOCK_MS_MAX = 10_000
 /** SQLITE_BUSY and SQLITE_LOCKED; the rest of an extended code says only why. */
 const LOCK_CODES: ReadonlySet<number> = new Set([5, 6])
-/** Comes after every key that starts with a prefix: keys are printable ASCII. */
-const AFTER_ASCII = '\x7f'
 
 /** Opens the file at the first use, and makes it and its folder when they are not there. */
 export function createSqliteStore(path: string, options: SqliteStoreOptions = {}): Store {
   return new SqliteStore(path, options)
 }
-
-type Row = Readonly<Record<string, string | number>>
 
 class SqliteStore implements Store {
   readonly name = 'sqlite'
@@ -73,6 +72,7 @@ class SqliteStore implements Store {
   readonly #versions: VersionSource
   readonly #statements = new Map<string, StatementSync>()
   #database: DatabaseSync | null = null
+  #closed = false
   #synchronous: 'FULL' | 'NORMAL' | null = null
   #operations = NO_OPERATIONS
 
@@ -110,7 +110,23 @@ class SqliteStore implements Store {
 
   async commit(units: readonly (readonly Put[])[]): Promise<(string | null)[]> {
     assertCommit(units, this.limits)
-    return this.#unlocked(() => this.#commit(units))
+    const mode = units.flat().some(addsWork) ? 'FULL' : 'NORMAL'
+    return this.#unlocked(() =>
+      this.#transaction(mode, () => units.map((unit) => this.#commitUnit(unit))),
+    )
+  }
+
+  async take(request: Take): Promise<StoredRecord[]> {
+    const { from, unless = [] } = request
+    const isStopped = (): boolean => unless.some((key) => this.#head(key) !== null)
+    const isEmpty = (): boolean =>
+      from.every((place) => this.#range({ place, limit: 1 }).length === 0)
+    return this.#unlocked(() => {
+      this.#count({ lists: from.length })
+      // Who finds nothing must not make others wait for the lock.
+      if (isStopped() || isEmpty()) return []
+      return this.#transaction('NORMAL', () => (isStopped() ? [] : this.#takeFirst(request)))
+    })
   }
 
   operations(): Operations {
@@ -118,23 +134,47 @@ class SqliteStore implements Store {
   }
 
   async close(): Promise<void> {
+    this.#closed = true
     this.#statements.clear()
     this.#database?.close()
     this.#database = null
   }
 
-  #commit(units: readonly (readonly Put[])[]): (string | null)[] {
+  #transaction<T>(mode: 'FULL' | 'NORMAL', act: () => T): T {
     const database = this.#open()
-    this.#setSynchronous(units.flat().some(addsWork) ? 'FULL' : 'NORMAL')
+    this.#setSynchronous(mode)
     database.exec('begin immediate')
     try {
-      const versions = units.map((unit) => this.#commitUnit(unit))
+      const result = act()
       database.exec('commit')
-      return versions
+      return result
     } catch (error) {
       if (database.isTransaction) database.exec('rollback')
       throw error
     }
+  }
+
+  #takeFirst({ from, limit, into, score, stamp, parts = [] }: Take): StoredRecord[] {
+    const version = this.#versions.next()
+    const firsts = from
+      .flatMap((place) => this.#range({ place, limit }))
+      .sort((a, b) => a.score - b.score || (a.key < b.key ? -1 : 1))
+      .slice(0, limit)
+    this.#count({ writes: firsts.length })
+    return firsts.map((record) => {
+      this.#run(
+        'update {records} set version = ?, place = ?, score = ?, stamp = ? where key = ?',
+        ...[version, into, score, stamp, record.key],
+      )
+      return {
+        ...record,
+        version,
+        place: into,
+        score,
+        stamp,
+        parts: this.#parts(record.key, parts),
+      }
+    })
   }
 
   #commitUnit(unit: readonly Put[]): string | null {
@@ -189,7 +229,10 @@ class SqliteStore implements Store {
 
   #get(key: string, names: readonly string[]): StoredRecord | null {
     const record = this.#head(key)
-    if (record === null) return null
+    return record && { ...record, parts: this.#parts(key, names) }
+  }
+
+  #parts(key: string, names: readonly string[]): Record<string, string> {
     const parts: Record<string, string> = {}
     for (const name of names) {
       const row = this.#statement('select value from {parts} where key = ? and name = ?').get(
@@ -198,11 +241,16 @@ class SqliteStore implements Store {
       )
       if (row !== undefined) parts[name] = String((row as Row)['value'])
     }
-    return { ...record, parts }
+    return parts
   }
 
   #range(range: Range): StoredRecord[] {
-    const { sql, values } = rangeQuery(range)
+    const values: SQLInputValue[] = []
+    const mark = (value: SQLInputValue): string => {
+      values.push(value)
+      return '?'
+    }
+    const sql = rangeSelect(range, mark)
     return this.#statement(sql)
       .all(...values)
       .map((row) => recordOf(row as Row))
@@ -220,13 +268,14 @@ class SqliteStore implements Store {
   #statement(sql: string): StatementSync {
     let statement = this.#statements.get(sql)
     if (statement === undefined) {
-      statement = this.#open().prepare(sql.replaceAll(/\{(\w+)\}/g, `${this.#base}_$1`))
+      statement = this.#open().prepare(named(sql, this.#base))
       this.#statements.set(sql, statement)
     }
     return statement
   }
 
   #open(): DatabaseSync {
+    if (this.#closed) throw new Error('The store is closed')
     if (this.#database !== null) return this.#database
     if (this.#path !== ':memory:') mkdirSync(dirname(this.#path), { recursive: true })
     const database = new DatabaseSync(this.#path)
@@ -234,7 +283,7 @@ class SqliteStore implements Store {
       database.exec(`pragma busy_timeout = ${BUSY_TIMEOUT_MS}`)
       database.exec('pragma journal_mode = wal')
       database.exec('begin immediate')
-      database.exec(SCHEMA.replaceAll(/\{(\w+)\}/g, `${this.#base}_$1`))
+      database.exec(named(tables('').join(';'), this.#base))
       database.exec('commit')
     } catch (error) {
       database.close()
@@ -277,17 +326,6 @@ class SqliteStore implements Store {
   }
 }
 
-const SCHEMA = `
-  create table if not exists {records} (
-    key text primary key, version text not null, place text not null, score integer not null,
-    stamp text not null, head text not null, tags text not null
-  ) without rowid;
-  create index if not exists {by_place} on {records} (place, score, key);
-  create table if not exists {parts} (key text not null, name text not null, value text not null, primary key (key, name));
-  create table if not exists {tags} (tag text not null, score integer not null, key text not null, primary key (tag, score, key)) without rowid;
-  create index if not exists {tags_by_key} on {tags} (key);
-`
-
 function isLock(error: unknown): boolean {
   const { errcode } = error as { errcode?: unknown }
   return typeof errcode === 'number' && LOCK_CODES.has(errcode & 0xff)
@@ -300,51 +338,4 @@ function addsWork({ expect, place }: Put): boolean {
 
 function defined(put: Put): Partial<Put> {
   return Object.fromEntries(Object.entries(put).filter(([, value]) => value !== undefined))
-}
-
-function recordOf(row: Row): StoredRecord {
-  return {
-    key: String(row['key']),
-    version: String(row['version']),
-    place: String(row['place']),
-    score: Number(row['score']),
-    stamp: String(row['stamp']),
-    head: String(row['head']),
-    tags: JSON.parse(String(row['tags'])),
-  }
-}
-
-/** The statement for a range, with as many placeholders as its list and cursor need. */
-function rangeQuery(range: Range): { sql: string; values: SQLInputValue[] } {
-  const order = range.reverse ? 'desc' : 'asc'
-  const beyond = range.reverse ? '<' : '>'
-  if (range.prefix !== undefined) return prefixQuery(range.prefix, range, order, beyond)
-  const { from = Number.MIN_SAFE_INTEGER, to = Number.MAX_SAFE_INTEGER, after, limit } = range
-  const list = range.place !== undefined ? 'r.place = ?' : 't.tag = ?'
-  const column = range.place !== undefined ? 'r' : 't'
-  const join = range.place !== undefined ? '' : 'join {tags} t on t.key = r.key'
-  const cursor = after === undefined ? '' : `and (${column}.score, ${column}.key) ${beyond} (?, ?)`
-  return {
-    sql: `select r.* from {records} r ${join} where ${list} and ${column}.score >= ? and ${column}.score <= ? ${cursor}
-          order by ${column}.score ${order}, ${column}.key ${order} limit ?`,
-    values: [range.place ?? range.tag ?? '', from, to, ...(after ?? []), Math.max(0, limit)],
-  }
-}
-
-function prefixQuery(
-  prefix: string,
-  { after, limit }: Range,
-  order: string,
-  beyond: string,
-): { sql: string; values: SQLInputValue[] } {
-  const cursor = after === undefined ? '' : `and key ${beyond} ?`
-  return {
-    sql: `select * from {records} where key >= ? and key < ? ${cursor} order by key ${order} limit ?`,
-    values: [
-      prefix,
-      prefix + AFTER_ASCII,
-      ...(after === undefined ? [] : [after[1]]),
-      Math.max(0, limit),
-    ],
-  }
 }

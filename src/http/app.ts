@@ -1,12 +1,11 @@
 import type { Context } from 'hono'
-import { bodyLimit } from 'hono/body-limit'
-import { matchedRoutes } from 'hono/route'
 import { Hono } from 'hono/tiny'
 import { WherryError } from '../errors.ts'
 import type { JobQueueService } from '../job-queue-service.ts'
 import { JobState } from '../lifecycle.ts'
 import { shown } from '../refusal.ts'
 import { additionsOf, assertNothing, bodyOf, drainOptionsOf } from './body.ts'
+import { limitBody } from './body-limit.ts'
 import { createDoor, type DoorOptions } from './door.ts'
 import { healthOf } from './health.ts'
 import { found, jobNotFound, queueOf } from './lookup.ts'
@@ -48,7 +47,7 @@ export function createApp(service: JobQueueService, options: AppOptions = {}): H
     return c.json(health, health.status === 'ok' ? 200 : 503)
   })
   app.use(createDoor(options))
-  app.use(bodyLimit({ maxSize: bodyLimitBytes, onError: () => refuseBody(bodyLimitBytes) }))
+  app.use(limitBody(bodyLimitBytes))
   app.use(routesOnly)
   addQueueRoutes(app, service)
   addJobRoutes(app, service)
@@ -73,17 +72,14 @@ function addQueueRoutes(app: Hono, service: JobQueueService): void {
     return c.json(Array.isArray(body) ? { jobs } : { job: jobs[0] }, 201)
   })
 
-  app.post('/queues/:queue/pause', async (c) => {
-    assertNothing(await bodyOf(c.req))
-    await queueOf(service, c.req.param('queue')).pause()
-    return c.json({ queue: await queueJson(service, c.req.param('queue')) })
-  })
-
-  app.post('/queues/:queue/resume', async (c) => {
-    assertNothing(await bodyOf(c.req))
-    await queueOf(service, c.req.param('queue')).resume()
-    return c.json({ queue: await queueJson(service, c.req.param('queue')) })
-  })
+  for (const action of ['pause', 'resume'] as const) {
+    app.post(`/queues/:queue/${action}`, async (c) => {
+      const name = c.req.param('queue') as string
+      assertNothing(await bodyOf(c.req))
+      await queueOf(service, name)[action]()
+      return c.json({ queue: await queueJson(service, name) })
+    })
+  }
 }
 
 function addJobRoutes(app: Hono, service: JobQueueService): void {
@@ -136,7 +132,7 @@ async function errorsOnly(_c: unknown, next: () => Promise<void>): Promise<void>
 
 /** Mounted, `notFound` would be the outer app's; this is asked wherever the app is. */
 async function routesOnly(c: Context, next: () => Promise<void>): Promise<void> {
-  if (c.req.routeIndex === matchedRoutes(c).length - 1) {
+  if (c.req.routeIndex === c.req.matchedRoutes.length - 1) {
     const { method, path } = c.req
     throw new WherryError(
       'route-not-found',
@@ -144,13 +140,6 @@ async function routesOnly(c: Context, next: () => Promise<void>): Promise<void> 
     )
   }
   await next()
-}
-
-function refuseBody(bytes: number): never {
-  throw new WherryError(
-    'body-too-large',
-    `Cannot read the body: it has over ${bytes} bytes, the most that is taken`,
-  )
 }
 
 function settled(id: string, state: JobState): WherryError {

@@ -118,7 +118,7 @@ const loopbackGuard: Guard = (request) => {
   if (request.method === 'POST' && !isJsonType(request)) {
     return new WherryError(
       'media-type-unsupported',
-      'Cannot let the request in: expected the header "Content-Type: application/json" on every POST, with or without a body',
+      'Cannot let the request in: expected the header "Content-Type: application/json" on every POST',
     )
   }
   return null

@@ -33,9 +33,9 @@ const STATUS = {
 
 /** What a caller learns where the true message may hold addresses, passwords or payloads. */
 const DISCREET: Partial<Record<WherryErrorCode, string>> = {
-  internal: 'Cannot answer: something unexpected went wrong, and the log says what',
+  internal: 'Cannot answer: the log says why',
   'record-corrupt': 'Cannot read what is stored: the log says why',
-  'store-unavailable': 'Cannot reach the store: the log says why, and a later try may succeed',
+  'store-unavailable': 'Cannot reach the store: the log says why',
 }
 
 export function statusOf(code: WherryErrorCode): ContentfulStatusCode {

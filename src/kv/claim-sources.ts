@@ -2,16 +2,11 @@
 import { JobState } from '../lifecycle.ts'
 import type { Range, StoredRecord } from '../store/store.ts'
 import { Claim } from './claim.ts'
-import {
-  type Claimer,
-  type ClaimRound,
-  type ClaimSource,
-  LOCAL_SKEW_MS,
-  type Want,
-} from './claimer.ts'
+import type { Claimer, ClaimRound, ClaimSource } from './claimer.ts'
 import type { JobRecord } from './job-record.ts'
 import { PLACES, type PlaceKind, pauseKey, placeOf, rankOf } from './layout.ts'
 import type { StoreSession } from './store-session.ts'
+import { LOCAL_SKEW_MS, type Upkeep, type Want } from './upkeep.ts'
 
 /** Jobs that this process has added and was told to run itself. Nothing is listed for them. */
 export class OwnJobs implements ClaimSource {
@@ -78,13 +73,20 @@ const LISTED_MAX = 1_000
 export class ListedJobs implements ClaimSource {
   readonly #session: StoreSession
   readonly #claimer: Claimer
+  readonly #upkeep: Upkeep
   readonly #queueNames: readonly string[]
   #runnable: JobRecord[] | null = null
   #nextDueAt: number | null = null
 
-  constructor(session: StoreSession, claimer: Claimer, queueNames: readonly string[]) {
+  constructor(
+    session: StoreSession,
+    claimer: Claimer,
+    upkeep: Upkeep,
+    queueNames: readonly string[],
+  ) {
     this.#session = session
     this.#claimer = claimer
+    this.#upkeep = upkeep
     this.#queueNames = queueNames
   }
 
@@ -109,7 +111,7 @@ export class ListedJobs implements ClaimSource {
   async #claimOne({ key }: JobRecord): Promise<Claim[]> {
     const { now, got } = await this.#session.read({ get: [key], parts: ['data'] })
     const [stored] = got
-    const record = stored ? this.#claimer.decode(stored) : null
+    const record = stored ? this.#upkeep.decode(stored) : null
     return record !== null && isRunnable(record, now)
       ? this.#claimer.claimRecords([record], now)
       : []
@@ -127,7 +129,7 @@ export class ListedJobs implements ClaimSource {
     const paused = new Set(names.filter((_, i) => got[i] !== null))
     const runnable: JobRecord[] = []
     for (const stored of lists.flat()) {
-      const record = this.#claimer.decode(stored)
+      const record = this.#upkeep.decode(stored)
       if (record === null || paused.has(record.queueName)) continue
       if (isRunnable(record, now)) runnable.push(record)
       else if (stored.score < now - LOCAL_SKEW_MS)
@@ -139,7 +141,8 @@ export class ListedJobs implements ClaimSource {
 
   /** What has lapsed goes back into the line, or to its end if that was once too often. */
   async #freed(stored: StoredRecord, now: number): Promise<JobRecord[]> {
-    const record = await this.#claimer.moveOn(stored, now)
+    // One that cannot be moved now must not end the tick of the others.
+    const record = await this.#upkeep.moveOn(stored, now).catch(() => null)
     return record !== null && isRunnable(record, now) ? [record] : []
   }
 }

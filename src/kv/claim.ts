@@ -114,7 +114,7 @@ export class Claim {
     }
     throw new WherryError(
       'store-unavailable',
-      `Cannot change job "${this.#record.id}": it changed ${REBUILDS_MAX} times under this claim`,
+      `Cannot change job "${this.#record.id}": it keeps changing`,
     )
   }
 
@@ -130,7 +130,8 @@ export class Claim {
     const put = this.#put(next, event, now)
     try {
       return await this.#session.commit([parts ? { ...put, parts } : put], wakeOf(next, now))
-    } catch {
+    } catch (error) {
+      if (error instanceof TypeError) throw error
       return undefined
     }
   }

@@ -1,7 +1,8 @@
 import type { ProcessJob } from '../job-queue-strategy.ts'
 import type { Claim } from './claim.ts'
-import type { ClaimSource, Want } from './claimer.ts'
+import type { ClaimSource } from './claimer.ts'
 import type { Attempt } from './runner.ts'
+import type { Want } from './upkeep.ts'
 
 /** A queue that has a handler in this process. */
 export interface ServedQueue {
@@ -18,6 +19,8 @@ export interface Dispatched {
   readonly attempts: readonly Attempt[]
   /** When something of these queues falls due next, on the store's clock; null: nothing known. */
   readonly nextDueAt: number | null
+  /** Nothing was looked for, since every slot is taken. */
+  readonly isFull: boolean
 }
 
 /**
@@ -54,7 +57,12 @@ export class Dispatcher {
   }
 
   /** Claims and starts at most `max` jobs of these queues, which take turns at being the first. */
-  async dispatch(source: ClaimSource, names: readonly string[], max: number): Promise<Dispatched> {
+  async dispatch(
+    source: ClaimSource,
+    names: readonly string[],
+    max: number,
+    isWanted: (queueName: string) => boolean = () => true,
+  ): Promise<Dispatched> {
     const attempts: Attempt[] = []
     const dues: number[] = []
     const wants = this.#wants(names)
@@ -63,11 +71,12 @@ export class Dispatcher {
     for (const round of total <= max ? [wants] : wants.map((want) => [want])) {
       const left = max - attempts.length
       if (left <= 0 || round.length === 0) break
-      const dispatched = await this.#claim(source, round, left)
+      const dispatched = await this.#claim(source, round, left, isWanted)
       attempts.push(...dispatched.attempts)
       if (dispatched.nextDueAt !== null) dues.push(dispatched.nextDueAt)
     }
-    return { attempts, nextDueAt: dues.length === 0 ? null : Math.min(...dues) }
+    const isFull = wants.length === 0 && names.length > 0
+    return { attempts, nextDueAt: dues.length === 0 ? null : Math.min(...dues), isFull }
   }
 
   #wants(names: readonly string[]): Want[] {
@@ -79,14 +88,23 @@ export class Dispatcher {
     })
   }
 
-  async #claim(source: ClaimSource, round: readonly Want[], max: number): Promise<Dispatched> {
+  async #claim(
+    source: ClaimSource,
+    round: readonly Want[],
+    max: number,
+    isWanted: (queueName: string) => boolean,
+  ): Promise<Omit<Dispatched, 'isFull'>> {
     const wants = round.map(({ queueName, limit }) => ({ queueName, limit: Math.min(limit, max) }))
     // Reserved first: another claim may be under way for the same queue.
     for (const { queueName, limit } of wants) this.#take(queueName, limit)
     const attempts: Attempt[] = []
     try {
       const { claims, nextDueAt } = await source.claim(wants)
-      for (const claim of claims) attempts.push(this.#start(claim))
+      for (const claim of claims) {
+        if (isWanted(claim.record.queueName)) attempts.push(this.#start(claim))
+        // Its worker was stopped while it was on its way.
+        else void claim.settle({ event: { type: 'deferred' } }).catch(() => {})
+      }
       return { attempts, nextDueAt }
     } finally {
       for (const { queueName, limit } of wants) this.#take(queueName, -limit)

@@ -26,7 +26,8 @@ export interface DrainReport {
   readonly cancelled: number
   /** Given back unfinished, or lost to another worker. */
   readonly deferred: number
-  readonly stoppedBecause: 'empty' | 'budget' | 'max-jobs' | 'aborted'
+  /** `busy`: every slot of this process is taken by other drains or its worker. */
+  readonly stoppedBecause: 'empty' | 'budget' | 'max-jobs' | 'aborted' | 'busy'
   /** When there is something to do next; null: nothing is known to come. */
   readonly nextDueAt: Date | null
   /** What the store was asked to do meanwhile, by this process as a whole. */
@@ -83,7 +84,11 @@ class Drain {
     }
     this.#signal?.addEventListener('abort', interrupt)
     try {
-      const stoppedBecause = await this.#untilStopped(before)
+      const stoppedBecause = await this.#untilStopped(before).catch(async (error) => {
+        // Whoever waits for the drain keeps the process alive for the jobs under way.
+        await Promise.allSettled(this.#endings)
+        throw error
+      })
       if (this.#signal?.aborted) interrupt()
       const endings = await Promise.all(this.#endings)
       return this.#report(endings, stoppedBecause, addOperations(store.operations(), before, -1))
@@ -97,7 +102,7 @@ class Drain {
     for (;;) {
       const reason = this.#reasonToStop(before)
       if (reason !== null) return reason
-      const { attempts, nextDueAt } = await dispatcher.dispatch(
+      const { attempts, nextDueAt, isFull } = await dispatcher.dispatch(
         source,
         queueNames,
         this.#maxJobs - this.#endings.length,
@@ -106,14 +111,18 @@ class Drain {
       if (attempts.length > 0) continue
       if (this.#running.size > 0) await this.#slotOrEnd()
       else if (this.#unsettled > 0) await Promise.all(this.#endings)
-      else {
-        if (nextDueAt !== null) this.#dues.push(nextDueAt)
-        return 'empty'
-      }
+      else return this.#nothingFound(nextDueAt, isFull)
     }
   }
 
-  #reasonToStop(before: Operations): Exclude<DrainReport['stoppedBecause'], 'empty'> | null {
+  #nothingFound(nextDueAt: number | null, isFull: boolean): 'empty' | 'busy' {
+    if (nextDueAt !== null) this.#dues.push(nextDueAt)
+    return isFull ? 'busy' : 'empty'
+  }
+
+  #reasonToStop(
+    before: Operations,
+  ): Exclude<DrainReport['stoppedBecause'], 'empty' | 'busy'> | null {
     if (this.#signal?.aborted) return 'aborted'
     if (this.#endings.length >= this.#maxJobs) return 'max-jobs'
     if (this.#setting.clock.monotonic() >= this.#endsAt) return 'budget'

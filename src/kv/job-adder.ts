@@ -2,7 +2,7 @@ import { type Random, randomToken } from '../clock.ts'
 import { encode } from '../codec.ts'
 import { messageOf, WherryError } from '../errors.ts'
 import type { Job } from '../job.ts'
-import { assertId, isGeneratedId } from '../job-id.ts'
+import { assertId } from '../job-id.ts'
 import type { JobOptions } from '../job-queue-strategy.ts'
 import { JobState, transition } from '../lifecycle.ts'
 import { isLonger } from '../store/commit-rules.ts'
@@ -11,6 +11,7 @@ import { wakeOf } from './claim.ts'
 import { assertJobOptions } from './job-input.ts'
 import { decodeRecord, type JobRecord, putOfNew } from './job-record.ts'
 import { assertQueueName, jobKey, QUEUE_PLACE, queueKey } from './layout.ts'
+import { outcomesOf } from './outcomes.ts'
 import type { StoreSession } from './store-session.ts'
 
 export interface AdderOptions {
@@ -41,15 +42,19 @@ export class JobAdder {
 
   /** All are checked before the first is stored. Answers the records as they are stored. */
   async add(additions: readonly Addition[]): Promise<JobRecord[]> {
-    const { session } = this.#options
-    const store = await session.store()
-    const prepared = additions.map(({ job, options }) => this.#prepare(job, options, store))
+    const prepared = await this.prepare(additions)
     await this.#refuseTaken(prepared)
+    const { done, failed } = await outcomesOf(prepared.map((record) => this.#store(record)))
+    if (failed) throw failed.reason
+    return [...done]
+  }
+
+  /** The records of new jobs, checked and not yet stored, in queues that everyone knows. */
+  async prepare(additions: readonly Addition[]): Promise<JobRecord[]> {
+    const store = await this.#options.session.store()
+    const prepared = additions.map(({ job, options }) => this.#prepare(job, options, store))
     await this.#announce(store, new Set(prepared.map(({ queueName }) => queueName)))
-    const results = await Promise.allSettled(prepared.map((record) => this.#store(record)))
-    const failed = results.find((result) => result.status === 'rejected')
-    if (failed !== undefined) throw failed.reason
-    return results.map((result) => (result as PromiseFulfilledResult<JobRecord>).value)
+    return prepared
   }
 
   #prepare(job: Job, options: JobOptions, store: Store): JobRecord {
@@ -58,12 +63,15 @@ export class JobAdder {
     const retries = setRetries(queueName, job)
     assertQueueName(queueName)
     assertJobOptions({ ...options, retries })
-    const id = String(options.id ?? job.id ?? newId())
+    const ownId = options.id ?? job.id
+    const id = String(ownId ?? newId())
     assertId(id)
     const now = session.clock.now()
-    const runAt =
+    const asked =
       options.runAt?.getTime() ??
       (options.delay ? now + options.delay : (job.runAt?.getTime() ?? null))
+    // What has passed is no earlier than now: it must not pass by those of a higher priority.
+    const runAt = asked !== null && asked > now ? asked : null
     const record: JobRecord = {
       id,
       key: jobKey(id),
@@ -79,7 +87,8 @@ export class JobAdder {
         startedAt: null,
         settledAt: null,
         error: undefined,
-        fence: 0,
+        // Above the fences of a removed job of the same id, even when a claim comes late.
+        fence: now,
         lease: null,
       },
       createdAt: job.createdAt.getTime(),
@@ -88,12 +97,11 @@ export class JobAdder {
       nonce: randomToken(random, 10),
       owner: '',
       errorIsCut: false,
+      isOwnId: ownId !== null && ownId !== undefined,
       parts: partsOf(job, store),
     }
     const leaseMs = bornLeasedMs(record, store)
-    return leaseMs === null || (runAt !== null && runAt > now)
-      ? record
-      : this.#held(record, now, leaseMs)
+    return leaseMs === null || runAt !== null ? record : this.#held(record, now, leaseMs)
   }
 
   #held(record: JobRecord, now: number, lengthMs: number): JobRecord {
@@ -105,9 +113,12 @@ export class JobAdder {
 
   /** A race may still be lost in the commit; this is what lets a batch be refused as a whole. */
   async #refuseTaken(records: readonly JobRecord[]): Promise<void> {
-    const own = records.filter(({ id }) => !isGeneratedId(id))
-    const twice = own.find(({ id }, i) => own.findIndex((other) => other.id === id) !== i)
-    if (twice !== undefined) throw idTaken(twice.id)
+    const own = records.filter(({ isOwnId }) => isOwnId)
+    const ids = new Set<string>()
+    for (const { id } of own) {
+      if (ids.has(id)) throw idTaken(id)
+      ids.add(id)
+    }
     if (own.length === 0) return
     const { got } = await this.#options.session.read({ get: own.map(({ key }) => key) })
     const taken = own.find((_, i) => got[i] !== null)
@@ -143,6 +154,7 @@ export class JobAdder {
         )
         if (version !== null) return { ...record, version }
       } catch (error) {
+        if (error instanceof TypeError) throw error
         failure = error
       }
       const found = await this.#find(record)

@@ -10,6 +10,8 @@ import type { StoreSession } from './store-session.ts'
 const REBUILDS_MAX = 20
 /** Settled jobs that are removed with one commit. */
 const REMOVE_MAX = 500
+/** Looks again at those that could not be removed: some three seconds of them. */
+const REMOVE_TRIES = 6
 
 /** Changes that come from outside a claim: cancel, retry, remove, pause. */
 export class JobEditor {
@@ -85,7 +87,7 @@ export class JobEditor {
   }
 
   async #removeFrom(place: string, before: number): Promise<number> {
-    for (let removed = 0; ; ) {
+    for (let removed = 0, tries = 1; ; ) {
       const { ranges } = await this.#session.read({
         ranges: [{ place, to: before, limit: REMOVE_MAX }],
       })
@@ -97,7 +99,9 @@ export class JobEditor {
       )
       const gone = versions.filter((version) => version !== null).length
       removed += gone
-      if (found.length < REMOVE_MAX || gone === 0) return removed
+      if (gone === found.length ? gone < REMOVE_MAX : tries > REMOVE_TRIES) return removed
+      // A store may still be busy with how one of them was settled.
+      if (gone < found.length) await this.#session.backOff(tries++)
     }
   }
 

@@ -126,7 +126,10 @@ export class JobFinder {
         { ...page, tag: CREATED_TAG },
       ]
       const found = await Promise.all(lists.map((list) => this.#first(list, test, wanted)))
-      return { ...this.#sorted(found.flat(), sort), totalItems: counts }
+      if (!found.includes(null)) {
+        const matching = found.flatMap((records) => records ?? [])
+        return { ...this.#sorted(matching, sort), totalItems: counts }
+      }
     }
     if (counts > SCAN_MAX) throw tooMany(counts)
     return this.#sorted((await this.#collect(places)).filter(test), sort)
@@ -182,18 +185,19 @@ export class JobFinder {
     return [...new Map(lists.flat().map((record) => [record.key, record])).values()]
   }
 
-  /** The first `wanted` matches of a list that is in the order of creation. */
+  /** The first `wanted` matches of a list that is in the order of creation; null: they are too far. */
   async #first(
     range: Range,
     test: (record: JobRecord) => boolean,
     wanted: number,
-  ): Promise<JobRecord[]> {
+  ): Promise<JobRecord[] | null> {
     const found: JobRecord[] = []
     let seen = 0
     for await (const record of this.#pages(range)) {
       if (found.length === wanted) break
-      if (++seen > SCAN_MAX) throw tooMany(seen)
-      if (test(record)) found.push(record)
+      if (++seen > SCAN_MAX) return null
+      // One with an id of its own stands in the list by tag.
+      if (record.isOwnId === (range.tag !== undefined) && test(record)) found.push(record)
     }
     return found
   }

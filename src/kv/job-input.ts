@@ -1,4 +1,5 @@
 /** What is asked of an added job, checked: everything is refused before anything is stored. */
+import { TIMER_MS_MAX } from '../clock.ts'
 import type { JobOptions } from '../job-queue-strategy.ts'
 import { assertWhole, refusal } from '../refusal.ts'
 import { PRIORITY_MAX } from './layout.ts'
@@ -6,10 +7,8 @@ import { PRIORITY_MAX } from './layout.ts'
 const ADD = 'add a job'
 
 /** Ten years: what lies further off is more likely a slip of units. */
-const DELAY_MS_MAX = 10 * 366 * 86_400_000
+export const DELAY_MS_MAX: number = 10 * 366 * 86_400_000
 const RETRIES_MAX = 10_000
-/** Timers of every runtime hold 31 bits of milliseconds: 24.8 days. */
-const TIMEOUT_MS_MAX = 2 ** 31 - 1
 
 /** @throws WherryError `input-invalid`, naming the option. */
 export function assertJobOptions(options: JobOptions): void {
@@ -17,7 +16,7 @@ export function assertJobOptions(options: JobOptions): void {
   assertWhole(ADD, 'retries', retries, 0, RETRIES_MAX)
   assertWhole(ADD, 'delay', delay, 0, DELAY_MS_MAX)
   assertWhole(ADD, 'priority', priority, -PRIORITY_MAX, PRIORITY_MAX)
-  assertWhole(ADD, 'timeout', timeout, 1, TIMEOUT_MS_MAX)
+  assertWhole(ADD, 'timeout', timeout, 1, TIMER_MS_MAX)
   if (runAt === undefined) return
   if (!(runAt instanceof Date && Number.isFinite(runAt.getTime()))) {
     throw refusal(ADD, `runAt is ${String(runAt)}`, 'a Date')

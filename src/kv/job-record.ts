@@ -9,7 +9,6 @@ import { byteLength } from '../store/commit-rules.ts'
 import { HEAD_BYTES_MAX, type Put, type StoredRecord } from '../store/store.ts'
 import {
   CREATED_TAG,
-  GENERATED_PREFIX,
   idOfKey,
   jobKey,
   kindOf,
@@ -42,6 +41,8 @@ export interface JobRecord {
   readonly owner: string
   /** Whether `life.error` is only the beginning of the part `error`. */
   readonly errorIsCut: boolean
+  /** Whether its user chose the id, so that the order of ids is not that of creation. */
+  readonly isOwnId: boolean
   readonly parts: Readonly<Record<string, string>>
 }
 
@@ -92,6 +93,7 @@ export function decodeRecord(record: StoredRecord): JobRecord {
     nonce: head.d ?? '',
     owner: head.o ?? '',
     errorIsCut: head.y === 1,
+    isOwnId: record.tags?.[CREATED_TAG] !== undefined,
     parts: record.parts ?? {},
   }
   return record.stamp === '' ? stored : withStamp(stored, record, place.kind)
@@ -236,7 +238,7 @@ export function putOfNew(
   parts: Readonly<Record<string, string>>,
 ): Put {
   const key = jobKey(record.id)
-  const tags = key.startsWith(GENERATED_PREFIX) ? {} : { tags: { [CREATED_TAG]: record.createdAt } }
+  const tags = record.isOwnId && { tags: { [CREATED_TAG]: record.createdAt } }
   const put = { key, expect: null, ...encodeRecord(record, now), parts, ...tags }
   const { lease } = record.life
   return lease === null ? put : { ...put, stamp: encodeStamp(stampOf(record, lease)) }

@@ -6,7 +6,6 @@ import type { JobListOptions, JobPage } from '../job-list.ts'
 import type { InspectableJobQueueStrategy, JobOptions, ProcessJob } from '../job-queue-strategy.ts'
 import { consoleLogger, type Logger } from '../logger.ts'
 import { assertWhole, refusal } from '../refusal.ts'
-import { createMemoryStore } from '../store/memory-store.ts'
 import type { Guarantee, Store } from '../store/store.ts'
 import { WakeBoard } from '../store/wake-board.ts'
 import { systemClock, systemRandom } from '../system.ts'
@@ -17,19 +16,21 @@ import { DRAIN_BUDGET_MS, type DrainOptions, type DrainReport, drain } from './d
 import { JobAdder } from './job-adder.ts'
 import { JobEditor } from './job-editor.ts'
 import { JobFinder, type StateCounts } from './job-finder.ts'
+import { DELAY_MS_MAX } from './job-input.ts'
 import type { JobRecord } from './job-record.ts'
 import { jobOf } from './job-view.ts'
 import { Renewals } from './renewals.ts'
 import { ResidentWorker } from './resident-worker.ts'
 import { runClaim } from './runner.ts'
 import { StoreSession } from './store-session.ts'
+import { Upkeep } from './upkeep.ts'
 
 /** One value for every queue, or a function of its name. */
 export type PerQueue<T> = T | ((queueName: string) => T)
 
 export interface KvJobQueueStrategyOptions {
-  /** Where jobs are kept. Default: the memory of this process. */
-  readonly storage?: Store | PromiseLike<Store> | undefined
+  /** Where jobs are kept. */
+  readonly storage: Store | PromiseLike<Store>
   /** Jobs of a queue that run at once in this process. Default 1. */
   readonly concurrency?: PerQueue<number> | undefined
   /**
@@ -65,6 +66,23 @@ export interface Attachment {
   readonly resident?: boolean | undefined
 }
 
+/** What commits jobs in one unit with records of its own needs of a strategy. */
+export interface StrategyInside {
+  readonly session: StoreSession
+  readonly adder: JobAdder
+  readonly surroundings: JobSurroundings
+  readonly clock: Clock
+  /** Tells whoever waits for jobs that these are stored. */
+  announce(queueName: string, records: readonly JobRecord[]): void
+}
+
+/**
+ * A bundler that defines it as `false`, for a platform where nothing lives on between requests, leaves
+ * out the resident worker and all that serves it. It is tested where it is used: bundlers do not
+ * follow it through a constant.
+ */
+declare const WHERRY_RESIDENT: boolean | undefined
+
 /** An edge runtime ends what takes longer. */
 const EDGE_TIMEOUT_MS = 30_000
 /** What a lease that is never renewed lasts beyond what it has to cover. */
@@ -85,22 +103,28 @@ export class KvJobQueueStrategy implements InspectableJobQueueStrategy {
   readonly #logger: Logger
   readonly #session: StoreSession
   readonly #dispatcher: Dispatcher
+  readonly #upkeep: Upkeep
   readonly #claimer: Claimer
   readonly #own: OwnJobs
   readonly #adder: JobAdder
   readonly #finder: JobFinder
   readonly #editor: JobEditor
-  readonly #worker: ResidentWorker
-  readonly #renewals: Renewals
+  readonly #worker: ResidentWorker | null
+  readonly #renewals: Renewals | null
   readonly #surroundings: JobSurroundings
   readonly #backOff: BackoffStrategy
   /** Who wants to hear of which job. */
   readonly #news = new WakeBoard()
+  /** The last call that wanted each queue to be worked on. */
+  readonly #wishes = new Map<string, symbol>()
+  /** Drains under way, and what ends each. */
+  readonly #drains = new Map<Promise<DrainReport>, AbortController>()
+  #closed = false
   #attachment: Attachment = {}
 
-  constructor(options: KvJobQueueStrategyOptions = {}) {
+  constructor(options: KvJobQueueStrategyOptions) {
     const { clock = systemClock, random = systemRandom, logger = consoleLogger } = options
-    const { storage = createMemoryStore({ clock, random }), maxLapses = 3 } = options
+    const { storage, maxLapses = 3 } = options
     this.#options = options
     this.#clock = clock
     this.#logger = logger
@@ -108,13 +132,16 @@ export class KvJobQueueStrategy implements InspectableJobQueueStrategy {
     const session = this.#session
     this.#surroundings = { clock: { now: () => session.clock.now() }, logger }
     this.#backOff = options.backoffStrategy ?? exponentialBackoff({}, random)
-    this.#renewals = new Renewals(clock, session.clock)
+    this.#renewals =
+      typeof WHERRY_RESIDENT === 'undefined' || WHERRY_RESIDENT
+        ? new Renewals(clock, session.clock)
+        : null
     this.#dispatcher = new Dispatcher((claim, process) => {
       const renewals = this.#renews ? this.#renewals : null
       const storesProgress = !this.#isEventual
       const backOffMs = (job: Job): number => this.#backOffMs(job)
       const timeoutMs = (): number | null => this.#timeoutMs
-      return runClaim(claim, process, {
+      const attempt = runClaim(claim, process, {
         session,
         clock,
         logger,
@@ -124,13 +151,17 @@ export class KvJobQueueStrategy implements InspectableJobQueueStrategy {
         timeoutMs,
         maxLapses,
       })
+      const { id: channel } = claim.record
+      void attempt.ended.then(() => this.#news.publish({ wake: [{ channel, at: 0 }] }))
+      return attempt
     })
+    this.#upkeep = new Upkeep({ session, logger, maxLapses })
     this.#claimer = new Claimer({
       session,
+      upkeep: this.#upkeep,
       random,
-      logger,
-      maxLapses,
       leaseMsOf: (record) => this.#leaseMs(record),
+      leaseMs: () => (this.#renews ? this.#renewedLeaseMs : null),
     })
     this.#own = new OwnJobs(session, this.#claimer)
     this.#adder = new JobAdder({
@@ -142,16 +173,19 @@ export class KvJobQueueStrategy implements InspectableJobQueueStrategy {
     })
     this.#finder = new JobFinder(session, this.#surroundings)
     this.#editor = new JobEditor(session)
-    this.#worker = new ResidentWorker({
-      session,
-      dispatcher: this.#dispatcher,
-      source: this.#claimer,
-      clock,
-      random,
-      logger,
-      pollMs: (queueName) => perQueue(options.pollInterval ?? 200, queueName),
-      gracefulShutdownTimeout: options.gracefulShutdownTimeout ?? 20_000,
-    })
+    this.#worker =
+      typeof WHERRY_RESIDENT === 'undefined' || WHERRY_RESIDENT
+        ? new ResidentWorker({
+            session,
+            dispatcher: this.#dispatcher,
+            source: this.#claimer,
+            clock,
+            random,
+            logger,
+            pollMs: (queueName) => perQueue(options.pollInterval ?? 200, queueName),
+            gracefulShutdownTimeout: options.gracefulShutdownTimeout ?? 20_000,
+          })
+        : null
   }
 
   /** What the store can promise; a promise of it until a store that is being opened is open. */
@@ -166,6 +200,17 @@ export class KvJobQueueStrategy implements InspectableJobQueueStrategy {
     const { name, guarantee } = await this.#session.store()
     await this.#session.read({})
     return { name, guarantee }
+  }
+
+  /** For what is built upon the queue. */
+  get inside(): StrategyInside {
+    return {
+      session: this.#session,
+      adder: this.#adder,
+      surroundings: this.#surroundings,
+      clock: this.#clock,
+      announce: (queueName, records) => this.#announce(queueName, records),
+    }
   }
 
   /** Tells the strategy what kind of process it runs in. The user's own `onAdd` is heard as well. */
@@ -199,7 +244,7 @@ export class KvJobQueueStrategy implements InspectableJobQueueStrategy {
   async start(queueName: string, process: ProcessJob): Promise<void> {
     const start = 'start a resident worker'
     const cron = 'drain() from a cron trigger'
-    if (this.#attachment.resident === false) {
+    if (this.#attachment.resident === false || this.#worker === null) {
       throw refusal(
         start,
         'nothing lives on between requests here',
@@ -207,7 +252,11 @@ export class KvJobQueueStrategy implements InspectableJobQueueStrategy {
         'unsupported-by-strategy',
       )
     }
+    const wish = Symbol(queueName)
+    this.#wishes.set(queueName, wish)
     const { name, guarantee } = await this.#session.store()
+    // Stopped meanwhile, or started again by another call.
+    if (this.#wishes.get(queueName) !== wish) return
     if (guarantee === 'eventual') {
       const is = `the store "${name}" has no compare-and-set and dear lists`
       throw refusal(start, is, `${cron}, or another store`, 'unsupported-by-store')
@@ -217,19 +266,25 @@ export class KvJobQueueStrategy implements InspectableJobQueueStrategy {
   }
 
   async stop(queueName: string, _process?: ProcessJob): Promise<void> {
-    await this.#worker.stop(queueName)
+    this.#wishes.delete(queueName)
+    await this.#worker?.stop(queueName)
   }
 
-  /** Releases what the store opened. Stop the queues first. */
+  /** Ends the drains under way and releases what the store opened. Stop the queues first. */
   async close(): Promise<void> {
-    await this.#session.opened?.close()
+    this.#closed = true
+    for (const end of this.#drains.values()) end.abort()
+    await Promise.allSettled(this.#drains.keys())
+    await this.#session.close()
   }
 
   /** Runs jobs until there are none, or until time, jobs or the platform's bound are used up. */
   async drain(options: DrainOptions = {}): Promise<DrainReport> {
+    if (this.#closed) throw refusal('drain', 'the service is closed', 'an open one')
     const queueNames = this.#dispatcher.names()
     await this.#session.store()
-    const listed = (): ListedJobs => new ListedJobs(this.#session, this.#claimer, queueNames)
+    const listed = (): ListedJobs =>
+      new ListedJobs(this.#session, this.#claimer, this.#upkeep, queueNames)
     const source = options.only === 'own' ? this.#own : this.#isEventual ? listed() : this.#claimer
     const setting = {
       session: this.#session,
@@ -238,7 +293,15 @@ export class KvJobQueueStrategy implements InspectableJobQueueStrategy {
       source,
       queueNames,
     }
-    return drain(setting, options)
+    const end = new AbortController()
+    const signal = AbortSignal.any([end.signal, ...(options.signal ? [options.signal] : [])])
+    const draining = drain(setting, { ...options, signal })
+    this.#drains.set(draining, end)
+    try {
+      return await draining
+    } finally {
+      this.#drains.delete(draining)
+    }
   }
 
   async findOne(id: JobId): Promise<Job | undefined> {
@@ -283,7 +346,7 @@ export class KvJobQueueStrategy implements InspectableJobQueueStrategy {
     if (!isId(String(id))) return undefined
     const record = await this.#editor.retry(String(id))
     if (record === null) return undefined
-    this.#worker.wake()
+    this.#worker?.wake()
     return this.findOne(id)
   }
 
@@ -303,6 +366,11 @@ export class KvJobQueueStrategy implements InspectableJobQueueStrategy {
     return this.#editor.removeSettled(names, (olderThan?.getTime() ?? now + 1) - 1)
   }
 
+  /** The queues that the store has ever held jobs of. */
+  queueNames(): Promise<string[]> {
+    return this.#finder.queueNames()
+  }
+
   /** No job of the queue is begun by anyone until it is resumed. */
   async pause(queueName: string): Promise<void> {
     await this.#editor.pause(queueName)
@@ -310,7 +378,7 @@ export class KvJobQueueStrategy implements InspectableJobQueueStrategy {
 
   async resume(queueName: string): Promise<void> {
     await this.#editor.resume(queueName)
-    this.#worker.wake()
+    this.#worker?.wake()
   }
 
   async paused(queueNames: readonly string[]): Promise<boolean[]> {
@@ -327,11 +395,15 @@ export class KvJobQueueStrategy implements InspectableJobQueueStrategy {
 
   /** Where nothing lives on between requests, a timer of one must not keep the leases of another. */
   get #renews(): boolean {
-    return !this.#isEventual && this.#attachment.resident !== false
+    return this.#renewals !== null && !this.#isEventual && this.#attachment.resident !== false
+  }
+
+  get #renewedLeaseMs(): number {
+    return this.#options.leaseMs ?? 30_000
   }
 
   #leaseMs({ timeoutMs }: JobRecord): number {
-    const { leaseMs = 30_000 } = this.#options
+    const leaseMs = this.#renewedLeaseMs
     if (this.#renews) return leaseMs
     // It has to cover the whole attempt, and a drain before it where jobs are born leased.
     const unrenewedMs = (timeoutMs ?? this.#timeoutMs ?? EDGE_TIMEOUT_MS) + UNRENEWED_LEASE_MS
@@ -339,25 +411,25 @@ export class KvJobQueueStrategy implements InspectableJobQueueStrategy {
   }
 
   #bornLeasedMs(record: JobRecord, { guarantee }: Store): number | null {
-    const runsHere = this.#dispatcher.get(record.queueName) !== undefined
-    const drains = this.#attachment.onAdd !== undefined
-    return guarantee === 'eventual' && drains && runsHere ? this.#leaseMs(record) : null
+    const drains = guarantee === 'eventual' && this.#drainsOwn(record.queueName)
+    return drains ? this.#leaseMs(record) : null
+  }
+
+  #drainsOwn(queueName: string): boolean {
+    return this.#attachment.onAdd !== undefined && this.#dispatcher.get(queueName) !== undefined
   }
 
   #backOffMs(job: Job): number {
+    const { queueName } = job
+    let error: unknown
     try {
-      const ms = Math.round(this.#backOff(job.queueName, job.attempts, job))
-      if (Number.isSafeInteger(ms) && ms >= 0) return ms
-      this.#logger.error('The back-off strategy gave no time; using 1 s', {
-        ms,
-        queueName: job.queueName,
-      })
-    } catch (error) {
-      this.#logger.error('The back-off strategy threw; using 1 s', {
-        error,
-        queueName: job.queueName,
-      })
+      const ms = Math.round(this.#backOff(queueName, job.attempts, job))
+      if (Number.isSafeInteger(ms) && ms >= 0) return Math.min(ms, DELAY_MS_MAX)
+      error = ms
+    } catch (thrown) {
+      error = thrown
     }
+    this.#logger.error('The back-off strategy gave no time; using 1 s', { error, queueName })
     return 1_000
   }
 
@@ -366,8 +438,8 @@ export class KvJobQueueStrategy implements InspectableJobQueueStrategy {
     const now = this.#session.clock.now()
     for (const record of records) {
       const dueAt = record.life.runAt ?? now
-      if (this.#attachment.onAdd !== undefined && dueAt <= now) this.#own.add(record)
-      this.#worker.wakeAt(dueAt)
+      if (this.#drainsOwn(queueName) && dueAt <= now) this.#own.add(record)
+      this.#worker?.wakeAt(dueAt)
     }
     for (const hear of [this.#options.onAdd, this.#attachment.onAdd]) {
       try {

@@ -155,12 +155,12 @@ export function assertQueueName(name: unknown): asserts name is string {
   if (fits) return
   throw new WherryError(
     'name-invalid',
-    `Cannot use ${JSON.stringify(name)} as the name of a queue: expected 1 to ${NAME_LENGTH_MAX} printable characters, with no space around them`,
+    `Cannot use ${JSON.stringify(name)} as the name of a queue: expected 1 to ${NAME_LENGTH_MAX} printable characters, trimmed`,
   )
 }
 
 /** As printable ASCII without "/", and so that no two names meet; at most 401 bytes. */
-function encodeName(name: string): string {
+export function encodeName(name: string): string {
   if (PLAIN_NAME.test(name)) return name
   const bytes = new TextEncoder().encode(name)
   const base64 = btoa(String.fromCharCode(...bytes))

@@ -109,7 +109,9 @@ export class ResidentWorker {
       const store = await session.store()
       const names = [...this.#queues]
       for (const name of names) this.#subscribe(store, name)
-      const { attempts, nextDueAt } = await dispatcher.dispatch(source, names, Infinity)
+      const { attempts, nextDueAt } = await dispatcher.dispatch(source, names, Infinity, (name) =>
+        this.#queues.has(name),
+      )
       return this.#sleepMs(store, names, attempts, nextDueAt)
     } catch (error) {
       this.#logFailure(error)

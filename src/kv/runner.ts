@@ -205,7 +205,11 @@ class Run {
 
   #failed(error: unknown): Change {
     const at = this.#options.session.clock.now()
+    // What no store takes is left out, or the failure could not be stored.
+    const bytesMax = this.#options.session.opened?.limits.partBytes ?? Infinity
     const message = messageOf(error)
+      .replaceAll('\0', '\uFFFD')
+      .slice(0, bytesMax / 3)
     const cut = cutError(message)
     const retryAt = at + this.#backOffMs()
     const event: JobEvent = { type: 'failed', at, error: cut, retryAt }

@@ -2,7 +2,7 @@ import { type Clock, type Random, sleep } from '../clock.ts'
 import { messageOf, WherryError } from '../errors.ts'
 import type { Logger } from '../logger.ts'
 import { refusal } from '../refusal.ts'
-import { isWrite } from '../store/commit-rules.ts'
+import { assertCommit, isWrite } from '../store/commit-rules.ts'
 import type { Answer, Put, Query, Store, StoredRecord, Take, Wake } from '../store/store.ts'
 import { RECORD_FORMAT } from './job-record.ts'
 import { FORMAT_KEY, FORMAT_PLACE } from './layout.ts'
@@ -62,6 +62,12 @@ export class StoreSession {
     return this.#store
   }
 
+  /** Releases what the store opened, also when nobody has used it yet. */
+  async close(): Promise<void> {
+    const store = await Promise.resolve(this.#store ?? this.#options.storage).catch(() => null)
+    await store?.close()
+  }
+
   async read(query: Query): Promise<Answer> {
     const store = await this.store()
     return this.#read(store, query)
@@ -74,22 +80,23 @@ export class StoreSession {
     return answer
   }
 
-  async take(request: Take): Promise<StoredRecord[] | null> {
+  /** Takes from a store that can. */
+  async take(request: Take): Promise<StoredRecord[]> {
     const store = await this.store()
-    if (store.take === undefined) return null
-    return await unavailable('claim from the store', () =>
-      (store.take as NonNullable<Store['take']>)(request),
-    )
+    return unavailable('claim from the store', () => store.take?.(request) ?? [])
   }
 
   /**
    * Commits a unit, in one round trip with others of the same moment. Answers its new version, or
    * null when an expectation failed.
    *
-   * @throws WherryError `store-unavailable` when it is unknown whether the unit was committed.
+   * @throws WherryError `store-unavailable` when it is unknown whether the unit was committed;
+   * TypeError when the store would take it never.
    */
   async commit(unit: readonly Put[], wake: readonly Wake[] = []): Promise<string | null> {
     const store = await this.store()
+    // Before it is pooled: what is refused must not take others with it.
+    assertCommit([unit], store.limits)
     if (store.limits.batchUnits === 1) {
       const [version = null] = await unavailable('write to the store', () =>
         store.commit([unit], { wake }),

@@ -103,7 +103,8 @@ function assertBytes(text: string | null | undefined, max: number, what: string)
   )
 }
 
-function putBytes(put: Put): number {
+/** Bytes of the put that count for `unitBytes`. */
+export function putBytes(put: Put): number {
   let bytes = put.key.length + byteLength(put.head ?? '')
   for (const part of Object.values(put.parts ?? {})) bytes += byteLength(part ?? '')
   return bytes

@@ -1,9 +1,11 @@
-import { type Clock, type Random, randomToken } from '../clock.ts'
+import { type Clock, neverFalling, type Random } from '../clock.ts'
 import { systemClock, systemRandom } from '../system.ts'
 import { assertCommit, isWrite } from './commit-rules.ts'
 import { addOperations, NO_OPERATIONS } from './operations.ts'
-import { RecordIndex, type Row } from './record-index.ts'
-import type { Answer, Hint, Limits, Operations, Put, Query, Store, StoredRecord } from './store.ts'
+import { RecordIndex } from './record-index.ts'
+import { withParts } from './row.ts'
+import type { Answer, Hint, Limits, Operations, Put, Query, Store } from './store.ts'
+import { VersionSource } from './version-source.ts'
 import { WakeBoard } from './wake-board.ts'
 
 export interface MemoryStoreOptions {
@@ -93,42 +95,5 @@ class MemoryStore implements Store {
 
   #count(more: Partial<Operations>): void {
     this.#operations = addOperations(this.#operations, more)
-  }
-}
-
-/** The record as a reader sees it: with the named parts alone. */
-export function withParts(row: Row, names: readonly string[]): StoredRecord {
-  const { parts: stored, ...record } = row
-  const parts: Record<string, string> = {}
-  for (const name of names) {
-    const part = stored[name]
-    if (part !== undefined) parts[name] = part
-  }
-  return { ...record, parts }
-}
-
-/** Issues version tokens: a random prefix of its own, then a counter. */
-export class VersionSource {
-  readonly #random: Random
-  #prefix: string | undefined
-  #issued = 0
-
-  constructor(random: Random) {
-    this.#random = random
-  }
-
-  next(): string {
-    // Drawn at the first use: a module Worker may not ask for randomness while it loads.
-    this.#prefix ??= randomToken(this.#random, 12)
-    return `${this.#prefix}.${(this.#issued++).toString(36)}`
-  }
-}
-
-/** The clock as a store must show it: integer milliseconds that never fall. */
-export function neverFalling(now: () => number): () => number {
-  let last = 0
-  return () => {
-    last = Math.max(last, Math.floor(now()))
-    return last
   }
 }

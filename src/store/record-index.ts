@@ -1,10 +1,6 @@
+import { nextRow, type Row } from './row.ts'
 import { compareEntries, type Entry, SortedList } from './sorted-list.ts'
-import type { Put, Range, StoredRecord } from './store.ts'
-
-/** A record in memory. Its parts are whatever the store that owns the index keeps there. */
-export interface Row extends StoredRecord {
-  readonly parts: Readonly<Record<string, string>>
-}
+import type { Put, Range } from './store.ts'
 
 /**
  * The ordered lists of a store, in memory: every record, in its place, its tags and by key.
@@ -42,18 +38,7 @@ export class RecordIndex {
 
   /** What the put makes of the record; null when it is dropped. */
   next(put: Put, version: string): Row | null {
-    if (put.drop) return null
-    const before = this.#rows.get(put.key)
-    return {
-      key: put.key,
-      version,
-      place: put.place ?? before?.place ?? '',
-      score: put.score ?? before?.score ?? 0,
-      stamp: put.stamp ?? '',
-      head: put.head ?? before?.head ?? '',
-      parts: mergeParts(before?.parts ?? {}, put.parts),
-      tags: put.tags ?? before?.tags ?? {},
-    }
+    return put.drop ? null : nextRow(this.#rows.get(put.key), put, version)
   }
 
   /** Puts the row where it belongs, or forgets the key. */
@@ -128,13 +113,6 @@ function boundsOf({ prefix, from, to, after }: Range): { low: Entry; high: Entry
 
 function moved(a: Row, b: Row): boolean {
   return a.place !== b.place || a.score !== b.score
-}
-
-function mergeParts(before: Row['parts'], parts: Put['parts']): Row['parts'] {
-  if (parts === undefined) return before
-  const merged = { ...before, ...parts }
-  for (const name of Object.keys(merged)) if (merged[name] === null) delete merged[name]
-  return merged as Row['parts']
 }
 
 function listOf(lists: Map<string, SortedList<Entry>>, name: string): SortedList<Entry> {

@@ -1,7 +1,8 @@
-import type { VersionSource } from './memory-store.ts'
-import type { RecordIndex, Row } from './record-index.ts'
+import type { RecordIndex } from './record-index.ts'
+import type { Row } from './row.ts'
 import { type Item, inParallel, type StorageItems } from './storage-items.ts'
 import type { Put } from './store.ts'
+import type { VersionSource } from './version-source.ts'
 
 /** One record's way from one state to the next. Rows have names of items as their parts. */
 export interface Change {

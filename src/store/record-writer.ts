@@ -1,11 +1,11 @@
 import { WherryError } from '../errors.ts'
 import { isWrite } from './commit-rules.ts'
-import type { VersionSource } from './memory-store.ts'
 import type { RecordIndex } from './record-index.ts'
 import type { Change, Plan, RecordSlots } from './record-slots.ts'
 import { inParallel } from './storage-items.ts'
 import type { StorageOwner } from './storage-owner.ts'
 import type { Put } from './store.ts'
+import type { VersionSource } from './version-source.ts'
 
 /** A unit that waits for its round. */
 interface Waiting {

@@ -1,5 +1,6 @@
 import type { WherryError } from '../errors.ts'
 import { refusal } from '../refusal.ts'
+import type { MemoryStoreOptions } from './memory-store.ts'
 import type { StorageLike } from './storage-items.ts'
 import type { Store } from './store.ts'
 
@@ -16,14 +17,21 @@ const NATIVE: Readonly<Record<string, string>> = {
   'cloudflare-kv-binding': 'cloudflare',
   fs: 'node',
   'fs-lite': 'node',
+  db0: 'node',
+  redis: 'node',
+  upstash: 'node',
 }
 
 /**
- * Makes a store of what the user has. Opens nothing.
+ * Makes a store of what the user has, or one in memory. Opens nothing.
  *
  * @throws WherryError `input-invalid` for a `Storage` that has a better store, naming it.
  */
-export function storeFrom(source: StorageSource): Store | PromiseLike<Store> {
+export function storeFrom(
+  source: StorageSource | undefined,
+  memory: MemoryStoreOptions,
+): Store | PromiseLike<Store> {
+  if (source === undefined) return memoryStore(memory)
   if ('then' in source || 'commit' in source) return source
   if (!('getItem' in source)) throw refuse('a Store, a promise of one, or an unstorage Storage')
   const runtime = NATIVE[source.getMount?.('').driver?.name ?? '']
@@ -36,21 +44,28 @@ export function storeFrom(source: StorageSource): Store | PromiseLike<Store> {
 /** One store for each `Storage`, however many services it is given to. */
 const generic = new WeakMap<object, Promise<Store>>()
 
-/**
- * The generic store, loaded when it is asked for and in a way that no bundler follows: a bundle holds
- * the stores that it names, and a Worker, whose isolates are many processes, could not use this one.
- */
 async function genericStore(storage: StorageLike): Promise<Store> {
-  const extension = import.meta.url?.endsWith('.ts') ? 'ts' : 'js'
-  const module = await loaded(`./unstorage-store.${extension}`)
+  const remedy = 'createUnstorageStore(storage) of wherry/store/unstorage'
+  const module = await loaded<typeof import('./unstorage-store.ts')>('unstorage-store', remedy)
   return module.createUnstorageStore(storage)
 }
 
-async function loaded(path: string): Promise<typeof import('./unstorage-store.ts')> {
+async function memoryStore(options: MemoryStoreOptions): Promise<Store> {
+  const remedy = 'storage: createMemoryStore()'
+  const module = await loaded<typeof import('./memory-store.ts')>('memory-store', remedy)
+  return module.createMemoryStore(options)
+}
+
+/**
+ * Loads a store when it is asked for and in a way that no bundler follows: a bundle holds the stores
+ * that it names. A Worker, whose isolates are many processes, is no place for either of these.
+ */
+async function loaded<Module>(name: string, remedy: string): Promise<Module> {
+  const extension = import.meta.url?.endsWith('.ts') ? 'ts' : 'js'
   try {
-    return await import(new URL(path, import.meta.url).href)
+    return await import(new URL(`./${name}.${extension}`, import.meta.url).href)
   } catch {
-    throw refuse('createUnstorageStore(storage) of wherry/store/unstorage')
+    throw refuse(remedy)
   }
 }
 

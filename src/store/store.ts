@@ -135,6 +135,7 @@ export interface Take {
   readonly limit: number
   readonly into: string
   readonly score: number
+  /** New for each call: by it the caller knows what a call took whose answer was lost. */
   readonly stamp: string
   /** Takes nothing while any of these keys exists. */
   readonly unless?: readonly string[]

@@ -25,13 +25,19 @@ const PREFIXES = ['', 'j/', 'u/', 'u/a/', 'x'] as const
 /** An hour more or less decides where a store that lays out the future apart keeps a record. */
 const SCORES = [-3, 0, 1, 2, 1_000, 4_000_000_000_000, 9_999_999_999_999, Number.MAX_SAFE_INTEGER]
 
-/** Puts at random into the store and into a plain map, and compares everything one can read. */
-export async function randomModelRun(trial: StoreTrial): Promise<void> {
+/**
+ * Puts at random into the store and into a plain map, and compares everything one can read. With
+ * `takes`, takes from both as well: `take` is a `read` and a `commit` in one.
+ */
+export async function randomModelRun(
+  trial: StoreTrial,
+  { rounds, takes = false }: { rounds: number; takes?: boolean },
+): Promise<void> {
   const random = seededRandom(trial.seed)
   const model = new Map<string, Plain>()
-  const rounds = Math.ceil(120 / trial.scale)
-  for (let round = 0; round < rounds; round++) {
+  for (let round = 0; round < rounds / trial.scale; round++) {
     await commitSome(trial, model, random)
+    if (takes) await takeSome(trial, model, random, `call ${round}`)
     const query = randomQuery(random)
     const answer = await trial.read(query)
     const { got, ranges, counts } = modelRead(model, query)
@@ -80,6 +86,42 @@ async function commitSome(
     const version = versions[i]
     if (version) for (const put of unit) applyPut(model, put, version)
   })
+}
+
+async function takeSome(
+  { assert, store }: StoreTrial,
+  model: Map<string, Plain>,
+  random: Random,
+  stamp: string,
+): Promise<void> {
+  const from = (['r/one', 'r/two'] as const).filter(() => random() < 0.7)
+  const request = {
+    from,
+    limit: 1 + randomBelow(random, 4),
+    into: 'l/one',
+    score: pick(random, SCORES),
+    stamp,
+    unless: ['k', 'k/a', 'j/none'].filter(() => random() < 0.15),
+    parts: PARTS.filter(() => random() < 0.5),
+  }
+  const stopped = request.unless.some((key) => model.has(key))
+  const lists = from.map((place) => ({ place, limit: Infinity }))
+  const lines = stopped ? [] : modelRead(model, { ranges: lists }).ranges.flat()
+  const keys = lines
+    .sort((a, b) => a.score - b.score || (a.key < b.key ? -1 : 1))
+    .slice(0, request.limit)
+    .map(({ key }) => key)
+  const taken = (await store.take?.(request)) ?? []
+  for (const { key, version } of taken) {
+    const { into: place, score } = request
+    applyPut(model, { key, expect: null, place, score, stamp }, version)
+  }
+  const { got } = modelRead(model, { get: keys, parts: request.parts })
+  assert.deepEqual(
+    taken.map((record) => plain(record)),
+    got,
+    JSON.stringify(request),
+  )
 }
 
 function randomPut(random: Random, key: string, before: Plain | undefined, checked: boolean): Put {

@@ -418,6 +418,22 @@ describe('wait() and updates()', () => {
     expect(await aborted).toEqual(new Error('enough'))
   })
 
+  test('wait() and updates() hear of an end in this process at once, without a poll', async () => {
+    const bench = new Workbench()
+    const { queue, service } = await bench.worker()
+    expect(service.started).toBe(true)
+    const job = await queue.add(1)
+    await bench.settle()
+    const before = bench.clock.now()
+    const waiting = job.wait()
+    const states: string[] = []
+    job.updates().subscribe(({ state }) => void states.push(state))
+    await bench.settle()
+    await bench.call(0).finish('done')
+    expect([await waiting, bench.clock.now() - before]).toEqual(['done', 0])
+    expect(states).toEqual(['RUNNING', 'COMPLETED'])
+  })
+
   test('updates() tells of each change once, and ends with the last', async () => {
     const bench = new Workbench()
     const { queue } = await bench.worker()

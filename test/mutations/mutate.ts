@@ -48,7 +48,7 @@ function run(...command: string[]): { ok: boolean; output: string } {
 }
 
 /** What turned red; null: nothing did. */
-function detect(): string | null {
+function detect({ tests: more = [] }: Mutation): string | null {
   const tests = run(
     process.execPath,
     join(root, 'node_modules/vitest/vitest.mjs'),
@@ -58,6 +58,7 @@ function detect(): string | null {
     'test/kv',
     'test/core',
     'test/conformance/memory.test.ts',
+    ...more,
   )
   const failing = /FAIL\s+(.*)/.exec(tests.output)?.[1]
   if (!tests.ok) return `test: ${failing ?? tests.output.slice(-200)}`
@@ -68,7 +69,7 @@ function detect(): string | null {
 let survivors = 0
 for (const mutation of MUTATIONS.filter(({ rule }) => rule.includes(values.only))) {
   plant(mutation)
-  const caught = detect()
+  const caught = detect(mutation)
   if (caught === null) survivors++
   process.stdout.write(
     `${caught === null ? 'SURVIVES' : 'caught  '}  ${mutation.rule}\n          ${caught ?? ''}\n`,

@@ -5,6 +5,8 @@ export interface Mutation {
   readonly file: string
   readonly find: string
   readonly replace: string
+  /** Tests that look besides those of the core. */
+  readonly tests?: readonly string[]
 }
 
 export const MUTATIONS: readonly Mutation[] = [
@@ -40,7 +42,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     rule: 'store clock: lapses are judged by the time of the read',
-    file: 'src/kv/claimer.ts',
+    file: 'src/kv/upkeep.ts',
     find: 'return score < lapsedBefore || ',
     replace: 'return score < lapsedBefore + 600 || ',
   },
@@ -101,7 +103,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     rule: 'whoever ends another’s lease leaves no trace of its owner',
-    file: 'src/kv/claimer.ts',
+    file: 'src/kv/upkeep.ts',
     find: "return { ...record, life, owner: '' }",
     replace: 'return { ...record, life }',
   },
@@ -125,8 +127,8 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     rule: 'what has fallen due is promoted',
-    file: 'src/kv/claimer.ts',
-    find: 'round < UPKEEP_ROUNDS_MAX && duesOf(look).length > 0',
+    file: 'src/kv/upkeep.ts',
+    find: 'round < ROUNDS_MAX && duesOf(look).length > 0',
     replace: 'round < 0 && duesOf(look).length > 0',
   },
   {
@@ -134,5 +136,73 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'src/kv/claimer.ts',
     find: 'session.commit([put, { key: pauseKey(record.queueName), expect: null }])',
     replace: 'session.commit([put])',
+  },
+  {
+    rule: 'a take whose answer was lost is known again',
+    file: 'src/kv/taker.ts',
+    find: 'return findTaken()',
+    replace: 'return []',
+  },
+  {
+    rule: 'only what bears the stamp of a lost take was taken by it',
+    file: 'src/kv/taker.ts',
+    find: 'record !== null && record.stamp === stamp && record.place === into',
+    replace: 'record !== null',
+  },
+  {
+    rule: 'who took jobs is believed or not after the look beside it',
+    file: 'src/kv/claimer.ts',
+    find: `    const look = taken.length === 0 ? await looking : await found`,
+    replace: `    const early = believedClaims(session, taken)
+    const look = taken.length === 0 ? await looking : await found
+    if (early.length > 0) return { claims: early, nextDueAt: null }`,
+  },
+  {
+    rule: 'memory: a unit is committed just when every version is as expected',
+    file: 'src/store/record-index.ts',
+    find: '(this.#rows.get(put.key)?.version ?? null) === put.expect',
+    replace: 'put.expect === put.expect',
+  },
+  {
+    rule: 'sqlite: a unit is committed just when every version is as expected',
+    file: 'adapters/store/sqlite.ts',
+    find: '(befores[i]?.version ?? null) === expect)',
+    replace: 'expect === expect || befores[i] === null)',
+    tests: ['test/conformance/sqlite.test.ts'],
+  },
+  {
+    rule: 'Cloudflare KV: a record is written over just when its version is as expected',
+    file: 'adapters/store/cloudflare-kv.ts',
+    find: 'return row?.version === expect ? row : null',
+    replace: 'return row ?? null',
+    tests: ['test/conformance/simulated-kv.test.ts'],
+  },
+  {
+    rule: 'Redis: a unit is committed just when every version is as expected',
+    file: 'adapters/store/lua/scripts.ts',
+    find: 'if current ~= put.expect then holds = false end',
+    replace: '',
+    tests: ['test/conformance/redis.test.ts'],
+  },
+  {
+    rule: 'Redis: a script that is sent twice is known again',
+    file: 'adapters/store/lua/scripts.ts',
+    find: 'results[u] = replayed and 1 or 0',
+    replace: 'results[u] = 0',
+    tests: ['test/conformance/redis.test.ts'],
+  },
+  {
+    rule: 'Redis: a take that is sent twice takes once',
+    file: 'adapters/store/lua/scripts.ts',
+    find: 'if holder == stamp then give(before[i], packed) end',
+    replace: '',
+    tests: ['test/conformance/redis.test.ts'],
+  },
+  {
+    rule: 'Redis: a renewal moves the deadline',
+    file: 'adapters/store/lua/scripts.ts',
+    find: "if toPlace ~= place or toScore ~= score then redis.call('ZADD'",
+    replace: "if toPlace ~= place then redis.call('ZADD'",
+    tests: ['test/conformance/redis.test.ts'],
   },
 ]

@@ -24,7 +24,7 @@ beforeAll(() => {
   npm('pack', '--pack-destination', folder)
   const modules = join(folder, 'node_modules')
   mkdirSync(join(modules, '@hono'), { recursive: true })
-  for (const name of ['hono', 'superjson', 'unstorage', '@hono/node-server'])
+  for (const name of ['croner', 'hono', 'superjson', 'unstorage', '@hono/node-server'])
     symlinkSync(join(ROOT, 'node_modules', name), join(modules, name))
   const tarball = readdirSync(folder).find((name) => name.endsWith('.tgz')) as string
   execFileSync('tar', ['-xzf', join(folder, tarball), '-C', folder])

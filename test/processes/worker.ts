@@ -21,7 +21,7 @@ const service = new JobQueueService({
 await service.createQueue({
   name: 'count',
   process: async (job: Job<number>, { fence }) => {
-    appendFileSync(log, `${job.id} ${fence} ${process.pid}\n`)
+    appendFileSync(log, `${job.id} ${fence} ${process.pid} ${Date.now()}\n`)
     await new Promise((resolve) => setTimeout(resolve, Number(job.data)))
     return fence
   },

@@ -34,3 +34,23 @@ export function readRuns(log: string): { runs: Map<string, number>; fencesAreUni
   }
   return { runs, fencesAreUnique: fences.size === lines.length }
 }
+
+/** A run of a job, as its worker wrote it down. */
+export interface RunStart {
+  readonly id: string
+  readonly fence: number
+  readonly pid: number
+  readonly at: number
+}
+
+/** The runs of each job, in the order of their starts. */
+export function readStarts(log: string): Map<string, RunStart[]> {
+  const starts = readFileSync(log, 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => {
+      const [id = '', fence, pid, at] = line.split(' ')
+      return { id, fence: Number(fence), pid: Number(pid), at: Number(at) }
+    })
+  return Map.groupBy(starts, ({ id }) => id)
+}

@@ -2,19 +2,27 @@
  * The conformance suite as a program, for runtimes that have no test runner of ours: one line of JSON
  * for each case.
  *
- *     deno run -A test/runtimes/conformance.ts
+ *     deno run -A test/runtimes/conformance.ts '{ "redis": "redis://127.0.0.1:6379" }'
  */
 import assert from 'node:assert/strict'
+import process from 'node:process'
 import { runStoreCase, type StoreSubject, storeCases } from '../../src/testing/main.ts'
 import { fsSubject, removeFolders, sqliteSubject } from '../conformance/file-subjects.ts'
+import { closePostgresStores, postgresSubject } from '../conformance/postgres-subject.ts'
+import { closeRedisStores, redisSubject } from '../conformance/redis-subject.ts'
 import { memorySubject, simulatedKVSubject } from '../conformance/subjects.ts'
+import { upstashSubject } from '../conformance/upstash-subject.ts'
 
 const SEED = 4
+const urls: Readonly<Record<string, string>> = JSON.parse(process.argv[2] ?? '{}')
 const subjects: Readonly<Record<string, StoreSubject>> = {
   memory: memorySubject(SEED),
   'simulated KV': simulatedKVSubject(SEED),
   sqlite: sqliteSubject(SEED),
   fs: fsSubject(SEED),
+  ...(urls['redis'] && { redis: redisSubject(urls['redis'], SEED) }),
+  ...(urls['upstash'] && { upstash: upstashSubject(urls['upstash'], urls['token'] ?? '', SEED) }),
+  ...(urls['postgres'] && { postgres: postgresSubject(urls['postgres'], SEED) }),
 }
 
 for (const [subject, opens] of Object.entries(subjects)) {
@@ -28,3 +36,4 @@ for (const [subject, opens] of Object.entries(subjects)) {
   }
 }
 removeFolders()
+await Promise.all([closeRedisStores(), closePostgresStores()])

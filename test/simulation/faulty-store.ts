@@ -6,6 +6,10 @@ export interface FaultRates {
   readonly slow: number
   readonly failsBefore: number
   readonly losesReply: number
+  /** Of a commit of several units: some are applied, and then it fails. */
+  readonly tears: number
+  /** It fails, and is applied when its caller has long turned to something else. */
+  readonly comesLate: number
   readonly crash: number
   readonly hang: number
   /** The least time between two faults of one process, in ms. */
@@ -17,6 +21,8 @@ export const STORM: FaultRates = {
   slow: 0.02,
   failsBefore: 0.03,
   losesReply: 0.04,
+  tears: 0.01,
+  comesLate: 0.01,
   crash: 0.004,
   hang: 0.004,
   spacingMs: 0,
@@ -27,6 +33,8 @@ export const LOSSY: FaultRates = {
   slow: 0,
   failsBefore: 0.05,
   losesReply: 0.15,
+  tears: 0,
+  comesLate: 0,
   crash: 0,
   hang: 0,
   spacingMs: 300,
@@ -44,7 +52,7 @@ export function faultyStore(
 ): Store {
   const { world } = process
   let quietUntil = 0
-  const call = <T>(apply: () => Promise<T>): Promise<T> =>
+  const call = <T>(apply: () => Promise<T>, tear: () => Promise<T> = apply): Promise<T> =>
     new Promise((resolve, reject) => {
       const { there, back, fate } = fateOf(world, rates, world.now >= quietUntil)
       if (fate !== 'fine') quietUntil = world.now + rates.spacingMs
@@ -55,12 +63,18 @@ export function faultyStore(
           world.after(back, () => reject(new Error('The connection was refused')), process)
           return
         }
+        if (fate === 'comes-late') {
+          world.after(world.between(300, 3_000), () => void apply().catch(() => {}))
+          world.after(back, () => reject(new Error('No answer in time')), process)
+          return
+        }
+        const act = fate === 'tears' ? tear : apply
         // Applied whether or not its caller is still alive: the request had left.
-        apply().then(
+        act().then(
           (value) => {
             if (fate === 'crash-after') crash()
             const answer =
-              fate === 'loses-reply'
+              fate === 'loses-reply' || fate === 'tears'
                 ? () => reject(new Error('The connection was lost'))
                 : () => resolve(value)
             world.after(back, answer, process)
@@ -73,7 +87,10 @@ export function faultyStore(
     ...plainFacts(store),
     read: (query: Query): Promise<Answer> => call(() => store.read(query)),
     commit: (units: readonly (readonly Put[])[], hint?: Hint) =>
-      call(() => store.commit(units, hint)),
+      call(
+        () => store.commit(units, hint),
+        () => store.commit(units.slice(0, world.between(0, units.length)), hint),
+      ),
     operations: () => store.operations(),
     close: () => store.close(),
   }
@@ -101,7 +118,15 @@ function plainFacts({
   return { name, guarantee, clock, limits }
 }
 
-type Fate = 'fine' | 'fails-before' | 'loses-reply' | 'crash-before' | 'crash-after' | 'hang'
+type Fate =
+  | 'fine'
+  | 'fails-before'
+  | 'loses-reply'
+  | 'tears'
+  | 'comes-late'
+  | 'crash-before'
+  | 'crash-after'
+  | 'hang'
 
 function fateOf(
   world: World,
@@ -115,6 +140,8 @@ function fateOf(
   const steps: [number, Fate][] = [
     [rates.failsBefore, 'fails-before'],
     [rates.losesReply, 'loses-reply'],
+    [rates.tears, 'tears'],
+    [rates.comesLate, 'comes-late'],
     [rates.crash / 2, 'crash-before'],
     [rates.crash / 2, 'crash-after'],
     [rates.hang, 'hang'],

@@ -2,6 +2,8 @@ import type { JobContext } from '../../src/job-queue-strategy.ts'
 import { type Job, JobQueueService, type Logger, WherryError } from '../../src/main.ts'
 import { createMemoryStore } from '../../src/store/memory-store.ts'
 import { type FaultRates, faultyStore, LOSSY, STORM } from './faulty-store.ts'
+import { ForgetfulStore } from './forgetful-store.ts'
+import { takingStore } from './taking-store.ts'
 import { Watch } from './watch.ts'
 import { Process, World } from './world.ts'
 
@@ -9,13 +11,19 @@ export interface Setting {
   readonly rates: FaultRates
   readonly jobs: number
   readonly workers: number
+  /** Whether the store has a `take`. */
+  readonly takes: boolean
+  /** Whether the store fails over now and then, and forgets its last commits. */
+  readonly forgets: boolean
   /** Hears of every write of a job. */
   readonly trace?: ((line: string) => void) | undefined
 }
 
 /** Every fourth seed has a bad network alone, where more can be asked. */
 export function settingOf(seed: number): Setting {
-  return { rates: seed % 4 === 0 ? LOSSY : STORM, jobs: 25, workers: 3 }
+  const forgets = seed % 4 === 1
+  const rates = seed % 4 === 0 ? LOSSY : STORM
+  return { rates, jobs: 25, workers: 3, takes: seed % 8 < 4, forgets }
 }
 
 export interface Report {
@@ -65,11 +73,25 @@ class Simulation {
     this.#setting = setting
     this.#world = new World(seed)
     const clock = { now: () => this.#world.now }
-    const store = createMemoryStore({ clock, random: this.#world.random })
+    const { random } = this.#world
+    const forgetful = new ForgetfulStore(clock.now, random)
+    const base = setting.forgets ? forgetful : createMemoryStore({ clock, random })
+    const store = setting.takes ? takingStore(base) : base
+    if (setting.forgets) this.#failOverLater(forgetful)
     this.#watch = new Watch(store, {
       maxLapses: MAX_LAPSES,
       lapsesHappen: setting.rates !== LOSSY,
       trace: setting.trace,
+    })
+  }
+
+  #failOverLater(store: ForgetfulStore): void {
+    const world = this.#world
+    world.after(world.between(1_000, 12_000), () => {
+      if (!world.faults) return
+      store.failOver(world.between(0, 10))
+      void this.#watch.resume()
+      this.#failOverLater(store)
     })
   }
 
@@ -85,11 +107,14 @@ class Simulation {
       QUIET_MS,
     )
     world.faults = false
+    // A pause may have come late, and a failover may have forgotten that it ended.
+    void this.#resumeAll()
     const allSettled = (): boolean =>
       this.#watch.records().every(({ life }) => life.settledAt !== null && life.lease === null)
     const done = await world.runUntil(() => this.#watch.broken !== null || allSettled(), QUIET_MS)
     if (!done) this.#watch.fail(`not settled in the end: ${this.#unsettled()}`)
-    for (const id of this.#added) {
+    // What the store forgot, nobody can ask of the queue.
+    for (const id of this.#setting.forgets ? [] : this.#added) {
       if (!this.#watch.record(id) && !this.#removed.has(id))
         this.#watch.fail(`${id}: added, and lost`)
     }
@@ -190,6 +215,9 @@ class Simulation {
 
   /** What must hold at the moment a handler begins, if its process believes what it was told. */
   #checkStart(id: string, { fence, signal }: JobContext, process: Process): void {
+    if (signal.aborted) this.#watch.fail(`${id}: began with its signal aborted`)
+    // A holder whose claim was forgotten goes on until it hears of that.
+    if (this.#setting.forgets) return
     const record = this.#watch.record(id)
     if (record === undefined)
       this.#watch.fail(`${id}: began with fence ${fence}, and there is no such job`)
@@ -197,7 +225,6 @@ class Simulation {
       this.#watch.fail(
         `${id}: began with fence ${fence} in ${process.name}, the newest is ${record.life.fence}`,
       )
-    if (signal.aborted) this.#watch.fail(`${id}: began with its signal aborted`)
     for (const other of this.#runs) {
       if (other.id !== id || other.process.hangs || other.context.signal.aborted) continue
       this.#watch.fail(
@@ -255,6 +282,11 @@ class Simulation {
     for (const queue of queues) await this.#insist(() => queue.resume())
   }
 
+  async #resumeAll(): Promise<void> {
+    const service = new JobQueueService({ storage: this.#watch.store })
+    for (const name of QUEUES) await (await service.createQueue({ name })).resume()
+  }
+
   async #mischief(service: JobQueueService): Promise<void> {
     const world = this.#world
     const records = this.#watch.records()
@@ -302,6 +334,7 @@ class Simulation {
       this.#trace.push(message.length)
       const { jobId, fence, error } = fields
       if (
+        !this.#setting.forgets &&
         message.includes('lease was lost') &&
         this.#watch.settledBy(String(jobId), Number(fence))
       ) {

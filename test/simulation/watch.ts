@@ -6,6 +6,8 @@ import type { Put, Store, StoredRecord } from '../../src/store/store.ts'
 interface Past {
   fenceMax: number
   readonly ownerOfFence: Map<number, string>
+  /** The nonce of each time that it was added. */
+  readonly nonces: Set<string>
   /** Fences of attempts that settled the job, or put it back after a failure. */
   readonly settledBy: Set<number>
 }
@@ -33,6 +35,7 @@ export class Watch {
   readonly #rules: WatchRules
   readonly #past = new Map<string, Past>()
   readonly #records = new Map<string, JobRecord>()
+  #forgotAt = 0
   /** Ids that a client has asked to retry: they may leave a settled state. */
   readonly retryable: Set<string> = new Set()
 
@@ -62,6 +65,17 @@ export class Watch {
         },
       }),
       ...(subscribe && { subscribe: subscribe.bind(store) }),
+    }
+  }
+
+  /** Begins anew with what is stored: the store has forgotten what it had answered. */
+  async resume(): Promise<void> {
+    const { now, ranges } = await this.#true.read({ ranges: [{ prefix: '', limit: 10_000 }] })
+    this.#forgotAt = now
+    this.#records.clear()
+    for (const stored of ranges.flat()) {
+      const id = idOfKey(stored.key)
+      if (id !== null) this.#records.set(id, decodeRecord(stored))
     }
   }
 
@@ -112,7 +126,7 @@ export class Watch {
     this.#rules.trace?.(
       `${id} ${stored.place} ${stored.score} ${stored.stamp} ${JSON.stringify(after.life)}`,
     )
-    const past = this.#pastOf(id)
+    const past = this.#pastOf(id, before ? '' : after.nonce)
     this.#checkLife(id, after, stored)
     this.#checkFence(id, past, before, after)
     if (before) this.#checkStep(id, past, before, after)
@@ -149,7 +163,8 @@ export class Watch {
     const { fence } = after.life
     if (before && fence < before.life.fence)
       this.fail(`${id}: the fence fell from ${before.life.fence} to ${fence}`)
-    if (after.life.state !== 'RUNNING') return
+    // A claim that was under way when the store forgot may have an older fence than a forgotten one.
+    if (after.life.state !== 'RUNNING' || fence <= this.#forgotAt) return
     const owner = past.ownerOfFence.get(fence)
     if (owner !== undefined && owner !== after.owner)
       this.fail(`${id}: fence ${fence} has two owners`)
@@ -178,12 +193,15 @@ export class Watch {
     if (!retried) this.fail(`${id}: a settled job changed from ${from.state} to ${to.state}`)
   }
 
-  #pastOf(id: string): Past {
+  #pastOf(id: string, nonce: string): Past {
     let past = this.#past.get(id)
-    if (past === undefined) {
-      past = { fenceMax: 0, ownerOfFence: new Map(), settledBy: new Set() }
+    // Its add came late, when it had been run and removed: nothing is left to know that by.
+    const isBack = past?.nonces.has(nonce)
+    if (past === undefined || isBack) {
+      past = { fenceMax: 0, ownerOfFence: new Map(), nonces: new Set(), settledBy: new Set() }
       this.#past.set(id, past)
     }
+    if (nonce !== '') past.nonces.add(nonce)
     return past
   }
 }

@@ -1,7 +1,15 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createDatabase } from 'db0'
+import nodeSqlite from 'db0/connectors/node-sqlite'
+import postgresql from 'db0/connectors/postgresql'
 import { createStorage } from 'unstorage'
 import cloudflareKV from 'unstorage/drivers/cloudflare-kv-binding'
+import db0 from 'unstorage/drivers/db0'
 import fsLite from 'unstorage/drivers/fs-lite'
 import memory from 'unstorage/drivers/memory'
+import redis from 'unstorage/drivers/redis'
 import { expect, test } from 'vitest'
 import { openStore } from '../../adapters/runtime/node.ts'
 import { createMemoryStore, type Job, JobQueueService } from '../../src/main.ts'
@@ -26,6 +34,7 @@ test('a Storage will do as storage; services that are given the same one share i
 
 test.each([
   ['fs-lite', fsLite({ base: '/nowhere' }), 'wherry/runtime/node'],
+  ['redis', redis({ url: 'redis://nowhere' }), 'wherry/runtime/node'],
   ['cloudflare-kv-binding', cloudflareKV({ binding: {} as never }), 'wherry/runtime/cloudflare'],
 ])(
   'a Storage on %s is refused as it is, naming what opens its better store',
@@ -35,6 +44,21 @@ test.each([
     )
   },
 )
+
+test('a db0 driver is dispatched by its dialect; a PostgreSQL client that is shared is refused', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'wherry-'))
+  const database = createDatabase(nodeSqlite({ path: join(folder, 'jobs.db') }))
+  const store = await openStore(db0({ database }))
+  expect([store.name, store.guarantee]).toEqual(['sqlite', 'atomic'])
+  await store.close()
+  database.dispose()
+  rmSync(folder, { recursive: true })
+  const shared = createDatabase(postgresql({ url: 'postgres://nowhere' }))
+  await expect(openStore(db0({ database: shared }))).rejects.toMatchObject({
+    code: 'unsupported-by-store',
+    message: expect.stringContaining('pg.Pool'),
+  })
+})
 
 test('what is no storage is refused', () => {
   expect(() => new JobQueueService({ storage: {} as never })).toThrow(
@@ -47,6 +71,7 @@ test('openStore() takes a URL, a driver, a Storage and a Store', async () => {
   expect(await openStore(own)).toBe(own)
   expect((await openStore('memory:')).name).toBe('memory')
   expect((await openStore('sqlite:./x.db?base=jobs')).guarantee).toBe('atomic')
+  expect((await openStore('redis://user:secret@nowhere/1?base=jobs')).name).toBe('redis')
   expect((await openStore(memory())).name).toBe('memory')
   expect((await openStore(createStorage({ driver: memory() }))).guarantee).toBe('process')
   expect((await openStore(createStorage({ driver: fsLite({ base: './x' }) }))).name).toBe('fs')

@@ -6,7 +6,7 @@ import {
 import { env, exports } from 'cloudflare:workers'
 import { expect, test } from 'vitest'
 import { openStore, serve } from '../../adapters/runtime/cloudflare.ts'
-import { type Job, type JobQueue, JobQueueService } from '../../src/main.ts'
+import { createMemoryStore, type Job, type JobQueue, JobQueueService } from '../../src/main.ts'
 
 // At a Worker's global scope I/O, timers and randomness throw: this module could not even load.
 const jobs = new JobQueueService({ storage: openStore('cloudflare-kv:JOBS?base=global', env) })
@@ -34,7 +34,7 @@ test('setup runs once an isolate, whatever comes first and however many at once'
   let setups = 0
   const counted = serve(async () => {
     setups++
-    return new JobQueueService({ storage: openStore('memory:') })
+    return new JobQueueService({ storage: createMemoryStore() })
   })
   const settings = { WHERRY_TOKEN: TOKEN }
   const ask = () => counted.fetch(new Request('http://worker/health'), settings)
@@ -55,9 +55,7 @@ test('setup runs once an isolate, whatever comes first and however many at once'
 
 test('a binding that is not there is named', async () => {
   await expect(openStore('cloudflare-kv:NONE', env)).rejects.toThrow('"NONE"')
-  await expect(openStore('redis://user:secret@host', env)).rejects.toThrow(
-    'cloudflare-kv:, memory:',
-  )
+  await expect(openStore('redis://user:secret@host', env)).rejects.toThrow('cloudflare-kv:')
 })
 
 test('the example Worker answers', async () => {

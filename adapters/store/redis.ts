@@ -1,0 +1,305 @@
+/**
+ * Jobs in Redis or Valkey: `redis://…`. Guarantee: `atomic`, for one primary. Every commit is one
+ * script; a wake-up is published in the same.
+ *
+ * @module
+ */
+import type { Clock, Random } from '../../src/clock.ts'
+import { messageOf } from '../../src/errors.ts'
+import { refusal } from '../../src/refusal.ts'
+import type { Store } from '../../src/store/store.ts'
+import { systemClock, systemRandom } from '../../src/system.ts'
+import { createLuaStore, type LuaServer } from './lua/lua-store.ts'
+import { digestOf } from './lua/script-digest.ts'
+
+/** What of an ioredis client is used: `Redis` and `Cluster` fit. */
+export interface RedisClient {
+  readonly status: string
+  call(command: string, args: readonly string[]): Promise<unknown>
+  connect(): Promise<unknown>
+  disconnect(reconnect?: boolean): void
+  duplicate(options?: object): RedisClient
+  ping(): Promise<unknown>
+  subscribe(...channels: string[]): Promise<unknown>
+  unsubscribe(...channels: string[]): Promise<unknown>
+  on(event: string, hear: (...args: never[]) => void): unknown
+  off(event: string, hear: (...args: never[]) => void): unknown
+}
+
+export interface RedisStoreOptions {
+  /** The hash tag that all keys begin with. Default `wherry`. */
+  readonly base?: string | undefined
+  /** How long an answer may take before its fate counts as unknown, in ms. Default 5,000. */
+  readonly timeoutMs?: number | undefined
+  readonly clock?: Clock | undefined
+  readonly random?: Random | undefined
+}
+
+/** What no further try will change. */
+const REFUSED = /WRONGPASS|NOAUTH|invalid password|invalid username/
+
+/**
+ * Keeps records in Redis. Given a URL it connects at the first use, with ioredis; a client that is
+ * handed in is used as it is, and stays open when the store closes.
+ *
+ * @example
+ * ```ts
+ * const jobs = new JobQueueService({ storage: createRedisStore('redis://localhost:6379') })
+ * ```
+ */
+export function createRedisStore(
+  given: string | RedisClient,
+  options: RedisStoreOptions = {},
+): Store {
+  const { base = 'wherry', random = systemRandom, clock = systemClock, timeoutMs = 5_000 } = options
+  if (base === '' || /[{}]/.test(base)) {
+    throw refusal('open a store', `base is "${base}"`, 'a text without braces')
+  }
+  const server = new RedisServer(given, clock, timeoutMs)
+  return createLuaStore(server, { name: 'redis', base, random })
+}
+
+class RedisServer implements LuaServer {
+  readonly #given: string | RedisClient
+  readonly #clock: Clock
+  readonly #timeoutMs: number
+  readonly #inFlight = new Set<(error: Error) => void>()
+  #client: RedisClient | null = null
+  #connected: Promise<void> | null = null
+  #hearing: Hearing | null = null
+  /** Whether the server is known not to drop keys of its own accord. */
+  #keepsKeys = false
+  /** Why the last connection could not be made. It names no password. */
+  #lastError = ''
+  #closed = false
+
+  constructor(given: string | RedisClient, clock: Clock, timeoutMs: number) {
+    this.#given = given
+    this.#clock = clock
+    this.#timeoutMs = timeoutMs
+  }
+
+  async run(script: string, key: string, args: readonly string[]): Promise<unknown> {
+    const client = this.#client ?? (await this.#open())
+    await this.#ready(client)
+    this.#keepsKeys ||= await this.#refuseEviction(client)
+    try {
+      return await this.#answer(client, 'EVALSHA', [await digestOf(script), '1', key, ...args])
+    } catch (error) {
+      // The server has restarted, or forgot its scripts: nothing was done.
+      if (!String(error).includes('NOSCRIPT')) throw error
+      return this.#answer(client, 'EVAL', [script, '1', key, ...args])
+    }
+  }
+
+  subscribe(channel: string, hear: (message: string) => void): () => void {
+    // A connection of our own would refuse to subscribe while it is being made; one that is handed
+    // in, which may be of a cluster, is copied as it is.
+    const options = typeof this.#given === 'string' ? { enableOfflineQueue: true } : undefined
+    this.#hearing ??= new Hearing(() => this.#open(), this.#clock, this.#timeoutMs, options)
+    return this.#hearing.add(channel, hear)
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    this.#hearing?.close()
+    this.#client?.off('error', this.#noteError)
+    this.#client?.off('close', this.#rejectAll)
+    this.#rejectAll()
+    if (this.#client !== this.#given) this.#client?.disconnect()
+    this.#client = null
+  }
+
+  /** What was under way on a connection that closed may or may not have been done. */
+  readonly #rejectAll = (): void => {
+    // A connection that is still being made is waited for.
+    const waits = this.#connected !== null && !this.#closed && !REFUSED.test(this.#lastError)
+    if (waits) return
+    const why = this.#lastError || 'The connection was closed'
+    for (const reject of [...this.#inFlight]) reject(new Error(why))
+  }
+
+  readonly #noteError = (error: Error): void => {
+    this.#lastError = error.message
+    if (REFUSED.test(error.message)) this.#rejectAll()
+  }
+
+  /** The client, connected or on its way. */
+  async #open(): Promise<RedisClient> {
+    const client = typeof this.#given === 'string' ? await connect(this.#given) : this.#given
+    if (this.#closed) throw new Error('The store is closed')
+    // Another call may have been quicker; this client has not connected yet.
+    if (this.#client !== null) return this.#client
+    this.#client = client
+    client.on('error', this.#noteError)
+    client.on('close', this.#rejectAll)
+    return client
+  }
+
+  /** A server that may evict any key would lose jobs without a word. */
+  async #refuseEviction(client: RedisClient): Promise<true> {
+    // Who may not ask is not kept from working.
+    const info = String(await this.#answer(client, 'INFO', ['memory']).catch(() => ''))
+    const maxMemory = Number(/^maxmemory:(\d+)/m.exec(info)?.[1] ?? 0)
+    const policy = /^maxmemory_policy:(\S+)/m.exec(info)?.[1] ?? ''
+    if (maxMemory === 0 || !policy.startsWith('allkeys')) return true
+    const is = `its maxmemory-policy is ${policy}, so it drops jobs when it is full`
+    throw refusal('use this Redis', is, 'noeviction', 'unsupported-by-store')
+  }
+
+  /** Waits for a connection that is being made; a command that waits for it could be done much later. */
+  async #ready(client: RedisClient): Promise<void> {
+    if (client.status === 'ready') return
+    if (client.status === 'wait') client.connect().catch(() => {})
+    // One wait for all of them, or each would listen.
+    this.#connected ??= this.#inTime<void>((resolve, reject) => {
+      this.#inFlight.add(reject)
+      client.on('ready', resolve)
+      return () => {
+        this.#inFlight.delete(reject)
+        client.off('ready', resolve)
+      }
+    }).finally(() => {
+      this.#connected = null
+    })
+    await this.#connected
+  }
+
+  #answer(client: RedisClient, command: string, args: readonly string[]): Promise<unknown> {
+    return this.#inTime((resolve, reject) => {
+      this.#inFlight.add(reject)
+      // The client's own error holds the arguments, which are the user's data.
+      client.call(command, args).then(resolve, (error) => reject(new Error(messageOf(error))))
+      return () => this.#inFlight.delete(reject)
+    })
+  }
+
+  /** Half of a connection may be gone without a word, so nothing is waited for without a bound. */
+  #inTime<T>(
+    begin: (resolve: (value: T) => void, reject: (error: Error) => void) => () => unknown,
+  ): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const timer = this.#clock.setTimeout(() => {
+        finish()
+        if (typeof this.#given === 'string') this.#client?.disconnect(true)
+        const why = this.#lastError === '' ? '' : `: ${this.#lastError}`
+        reject(new Error(`No answer in ${this.#timeoutMs} ms${why}`))
+      }, this.#timeoutMs)
+      const end = begin(
+        (value) => {
+          finish()
+          resolve(value)
+        },
+        (error) => {
+          finish()
+          reject(error)
+        },
+      )
+      const finish = (): void => {
+        this.#clock.clearTimeout(timer)
+        end()
+      }
+    })
+  }
+}
+
+/** A client of our own: it fails while there is no connection rather than do things later. */
+async function connect(url: string): Promise<RedisClient> {
+  const { Redis } = await import('ioredis')
+  const client = new Redis(url, {
+    lazyConnect: true,
+    enableOfflineQueue: false,
+    autoResendUnfulfilledCommands: false,
+    // After a failover this connection may lead to what is a replica now.
+    reconnectOnError: ({ message }) => message.startsWith('READONLY'),
+    keepAlive: 10_000,
+    retryStrategy: (attempt) => Math.min(50 * attempt, 2_000),
+  })
+  // Whoever uses the store hears of it by what they asked for.
+  client.on('error', () => {})
+  return client as unknown as RedisClient
+}
+
+/** The connection that hears wake-ups: one that subscribes can do nothing else. */
+class Hearing {
+  readonly #open: () => Promise<RedisClient>
+  readonly #clock: Clock
+  readonly #timeoutMs: number
+  readonly #options: object | undefined
+  readonly #hearers = new Map<string, Set<(message: string) => void>>()
+  #client: RedisClient | null = null
+  #timer: unknown
+  #retry: unknown
+  #closed = false
+
+  constructor(
+    open: () => Promise<RedisClient>,
+    clock: Clock,
+    timeoutMs: number,
+    options: object | undefined,
+  ) {
+    this.#open = open
+    this.#clock = clock
+    this.#timeoutMs = timeoutMs
+    this.#options = options
+  }
+
+  add(channel: string, hear: (message: string) => void): () => void {
+    const hearers = this.#hearers.get(channel) ?? new Set()
+    this.#hearers.set(channel, hearers.add(hear))
+    if (hearers.size === 1) void this.#subscribe(channel)
+    return () => {
+      if (!hearers.delete(hear) || hearers.size > 0) return
+      this.#hearers.delete(channel)
+      this.#client?.unsubscribe(channel).catch(() => {})
+    }
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#clock.clearTimeout(this.#timer)
+    this.#clock.clearTimeout(this.#retry)
+    this.#client?.disconnect()
+  }
+
+  /** How often it is asked whether it still hears. */
+  get #checkMs(): number {
+    return 2 * this.#timeoutMs
+  }
+
+  /** A subscription that fails costs latency: whoever waits looks from time to time anyway. */
+  async #subscribe(channel: string): Promise<void> {
+    try {
+      const client = await this.#open()
+      if (this.#closed) return
+      this.#client ??= this.#listen(client.duplicate(this.#options))
+      await this.#client.subscribe(channel)
+    } catch {
+      if (this.#closed) return
+      this.#retry = this.#clock.setTimeout(() => this.#again(channel), this.#checkMs)
+    }
+  }
+
+  #again(channel: string): void {
+    if (!this.#closed && this.#hearers.has(channel)) void this.#subscribe(channel)
+  }
+
+  #listen(client: RedisClient): RedisClient {
+    client.on('error', () => {})
+    client.on('message', (channel: string, message: string) => {
+      for (const hear of [...(this.#hearers.get(channel) ?? [])]) hear(message)
+    })
+    this.#check(client)
+    return client
+  }
+
+  /** Nothing is ever sent on this connection, so nobody would notice that it is gone. */
+  #check(client: RedisClient): void {
+    this.#timer = this.#clock.setTimeout(async () => {
+      const silent = this.#clock.setTimeout(() => client.disconnect(true), this.#timeoutMs)
+      await client.ping().catch(() => {})
+      this.#clock.clearTimeout(silent)
+      if (!this.#closed) this.#check(client)
+    }, this.#checkMs)
+  }
+}
