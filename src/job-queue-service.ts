@@ -1,13 +1,8 @@
-import { WherryError } from './errors.ts'
+import type { Buffering, Companion, JobBuffer } from './companion.ts'
 import type { Job, JobId } from './job.ts'
 import type { JobListOptions, JobPage } from './job-list.ts'
-import { type CreateQueueOptions, JobQueue, unsupported } from './job-queue.ts'
-import {
-  type InspectableJobQueueStrategy,
-  isInspectableJobQueueStrategy,
-  type JobQueueStrategy,
-  type ProcessJob,
-} from './job-queue-strategy.ts'
+import { type CreateQueueOptions, JobQueue, ownStrategy, unsupported } from './job-queue.ts'
+import { inspectable, type JobQueueStrategy, type ProcessJob } from './job-queue-strategy.ts'
 import type { DrainOptions, DrainReport } from './kv/drain.ts'
 import type { StateCounts } from './kv/job-finder.ts'
 import {
@@ -23,7 +18,8 @@ import { type StorageSource, storeFrom } from './store/store-from.ts'
 import { systemClock } from './system.ts'
 
 export interface JobQueueServiceOptions extends Omit<KvJobQueueStrategyOptions, 'storage'> {
-  /** Where jobs are kept: a store, a promise of one, or an unstorage `Storage`. Default: memory. */
+  /** Where jobs are kept: a store, a promise of one, or an unstorage `Storage`. Default: memory,
+   * which an app that is bundled has to write out. */
   readonly storage?: StorageSource | undefined
   /** Instead of `storage`: a strategy of your own. */
   readonly strategy?: JobQueueStrategy | undefined
@@ -51,6 +47,7 @@ export class JobQueueService {
   readonly strategy: JobQueueStrategy
   readonly #options: JobQueueServiceOptions
   readonly #queues = new Map<string, JobQueue>()
+  readonly #companions: (Companion & Partial<Buffering>)[] = []
   #started = false
 
   constructor(options: JobQueueServiceOptions = {}) {
@@ -60,7 +57,7 @@ export class JobQueueService {
     }
     this.#options = options
     this.strategy =
-      strategy ?? new KvJobQueueStrategy({ ...rest, storage: storage && storeFrom(storage) })
+      strategy ?? new KvJobQueueStrategy({ ...rest, storage: storeFrom(storage, rest) })
   }
 
   /**
@@ -86,6 +83,7 @@ export class JobQueueService {
       name,
       strategy,
       surroundings: { clock, logger, strategy },
+      buffers: () => this.#buffers,
       process: process ?? null,
     })
     if (process !== undefined && strategy instanceof KvJobQueueStrategy) {
@@ -107,10 +105,17 @@ export class JobQueueService {
     return this.#queues.get(name) ?? this.#queues.get((this.#options.prefix ?? '') + name)
   }
 
+  /** Whether jobs run as they come. */
+  get started(): boolean {
+    return this.#started
+  }
+
   /** Runs jobs as they come, until `stop`. */
   async start(): Promise<void> {
     this.#started = true
-    for (const queue of this.#queues.values()) await queue.start()
+    for (const one of [...this.#queues.values(), ...this.#companions]) {
+      if (this.#started) await one.start()
+    }
   }
 
   /**
@@ -119,7 +124,8 @@ export class JobQueueService {
    */
   async stop(): Promise<void> {
     this.#started = false
-    await Promise.all([...this.#queues.values()].map((queue) => queue.stop()))
+    const all = [...this.#companions, ...this.#queues.values()]
+    await Promise.all(all.map((one) => one.stop()))
   }
 
   /** Stops, and releases what the store opened. The service is not to be used after it. */
@@ -135,7 +141,11 @@ export class JobQueueService {
 
   /** Runs jobs until there are none, or time or jobs are used up: for cron, alarms, `waitUntil`. */
   async drain(options: DrainOptions = {}): Promise<DrainReport> {
-    return this.#kv('drain').drain(options)
+    const strategy = ownStrategy(this.strategy, 'drain')
+    const ticking = options.only ? [] : this.#companions
+    const dues = await Promise.all(ticking.map((companion) => companion.tick()))
+    const report = await strategy.drain(options)
+    return { ...report, nextDueAt: dues.reduce(earlier, report.nextDueAt) }
   }
 
   /**
@@ -143,7 +153,7 @@ export class JobQueueService {
    * store; a promise of it when a store is still being opened.
    */
   get guarantee(): Guarantee | Promise<Guarantee> {
-    return this.#kv('tell the guarantee').guarantee
+    return ownStrategy(this.strategy, 'tell the guarantee').guarantee
   }
 
   /** Where the service says what happened. */
@@ -157,35 +167,65 @@ export class JobQueueService {
    * @throws WherryError `store-unavailable`.
    */
   async ping(): Promise<Pick<Store, 'name' | 'guarantee'>> {
-    return this.#kv('ask the store').ping()
+    return ownStrategy(this.strategy, 'ask the store').ping()
+  }
+
+  /** For a `Scheduler` or `JobBuffers`: starts and stops it with the queues, and lets drains tick it. */
+  join(companion: Companion & Partial<Buffering>): void {
+    this.#companions.push(companion)
+    if (this.#started) companion.start()
+  }
+
+  /**
+   * Keeps jobs back that the buffer collects, until they are flushed.
+   *
+   * @throws WherryError `input-invalid` when there is a buffer of its id.
+   */
+  addBuffer(buffer: JobBuffer): void {
+    this.#buffering.addBuffer(buffer)
+  }
+
+  /** Lets the buffer collect no more. What it holds stays until a buffer of its id is flushed. */
+  removeBuffer(buffer: JobBuffer): void {
+    this.#buffering.removeBuffer(buffer)
+  }
+
+  /** How many jobs are in these buffers; in all, when none is named. */
+  async bufferSize(...buffers: (JobBuffer | string)[]): Promise<Record<string, number>> {
+    return this.#buffering.bufferSize(...buffers)
+  }
+
+  /** Enqueues what these buffers hold (all, when none is named), reduced. Answers the added jobs. */
+  async flush(...buffers: (JobBuffer | string)[]): Promise<Job[]> {
+    return this.#buffering.flush(...buffers)
   }
 
   /** For runtime adapters: what kind of process this is. */
   attach(attachment: Attachment): void {
-    this.#kv('attach to a platform').attach(attachment)
+    ownStrategy(this.strategy, 'attach to a platform').attach(attachment)
   }
 
   async findOne(id: JobId): Promise<Job | undefined> {
-    return this.#inspectable('find jobs').findOne(id)
+    return inspectable(this.strategy, 'find jobs').findOne(id)
   }
 
   async findMany(options?: JobListOptions): Promise<JobPage> {
-    return this.#inspectable('list jobs').findMany(options)
+    return inspectable(this.strategy, 'list jobs').findMany(options)
   }
 
   async findManyById(ids: readonly JobId[]): Promise<Job[]> {
-    return this.#inspectable('find jobs').findManyById(ids)
+    return inspectable(this.strategy, 'find jobs').findManyById(ids)
   }
 
   /** How many jobs of each queue of this process are in each state. */
   async counts(): Promise<Map<string, StateCounts>> {
-    return this.#kv('count jobs').counts([...this.#queues.keys()])
+    return ownStrategy(this.strategy, 'count jobs').counts([...this.#queues.keys()])
   }
 
   /** Whether each queue of this process is paused. */
   async paused(): Promise<Map<string, boolean>> {
     const names = [...this.#queues.keys()]
-    const paused = await this.#kv('tell what is paused').paused(names)
+    const paused = await ownStrategy(this.strategy, 'tell what is paused').paused(names)
     return new Map(names.map((name, i) => [name, paused[i] === true]))
   }
 
@@ -194,12 +234,9 @@ export class JobQueueService {
    * Answers the job as it is then; undefined when there is none.
    */
   async cancelJob(id: JobId): Promise<Job | undefined> {
-    const strategy = this.#inspectable('cancel a job')
+    const strategy = inspectable(this.strategy, 'cancel a job')
     if (typeof strategy.cancelJob === 'function') return strategy.cancelJob(id)
-    throw new WherryError(
-      'unsupported-by-strategy',
-      'Cannot cancel a job: the strategy has no cancelJob',
-    )
+    throw unsupported('cancel a job')
   }
 
   /**
@@ -208,7 +245,7 @@ export class JobQueueService {
    * @throws WherryError `job-unsettled`.
    */
   async retryJob(id: JobId): Promise<Job | undefined> {
-    return this.#kv('retry a job').retryJob(id)
+    return ownStrategy(this.strategy, 'retry a job').retryJob(id)
   }
 
   /**
@@ -217,12 +254,19 @@ export class JobQueueService {
    * @throws WherryError `job-unsettled`.
    */
   async removeJob(id: JobId): Promise<boolean> {
-    return this.#kv('remove a job').removeJob(id)
+    return ownStrategy(this.strategy, 'remove a job').removeJob(id)
   }
 
   /** Removes settled jobs of these queues (default all) older than then (default now). */
   async removeSettledJobs(queueNames?: readonly string[], olderThan?: Date): Promise<number> {
-    return this.#inspectable('remove jobs').removeSettledJobs(queueNames, olderThan)
+    const strategy = inspectable(this.strategy, 'remove jobs')
+    const { prefix } = this.#options
+    if (queueNames?.length || !prefix || !(strategy instanceof KvJobQueueStrategy)) {
+      return strategy.removeSettledJobs(queueNames, olderThan)
+    }
+    // The other jobs are somebody else's.
+    const own = (await strategy.queueNames()).filter((name) => name.startsWith(prefix))
+    return own.length === 0 ? 0 : strategy.removeSettledJobs(own, olderThan)
   }
 
   #isActive(bare: string, full: string): boolean {
@@ -230,16 +274,16 @@ export class JobQueueService {
     return activeQueues.length === 0 || activeQueues.includes(bare) || activeQueues.includes(full)
   }
 
-  #inspectable(action: string): InspectableJobQueueStrategy {
-    if (isInspectableJobQueueStrategy(this.strategy)) return this.strategy
-    throw new WherryError(
-      'unsupported-by-strategy',
-      `Cannot ${action}: the strategy is not inspectable`,
-    )
+  get #buffers(): Buffering | undefined {
+    return this.#companions.find((one): one is Companion & Buffering => one.offer !== undefined)
   }
 
-  #kv(action: string): KvJobQueueStrategy {
-    if (this.strategy instanceof KvJobQueueStrategy) return this.strategy
-    throw unsupported(action)
+  get #buffering(): Buffering {
+    if (this.#buffers) return this.#buffers
+    throw refusal('buffer', 'nothing does', '`new JobBuffers(service)`')
   }
+}
+
+function earlier(a: Date | null, b: Date | null): Date | null {
+  return a === null || (b !== null && b < a) ? b : a
 }

@@ -1,3 +1,4 @@
+import { WherryError } from './errors.ts'
 import type { Job, JobId } from './job.ts'
 import type { JobListOptions, JobPage } from './job-list.ts'
 import type { Logger } from './logger.ts'
@@ -71,5 +72,17 @@ export function isInspectableJobQueueStrategy(
   const methods = ['findOne', 'findMany', 'findManyById', 'removeSettledJobs'] as const
   return methods.every(
     (name) => typeof (strategy as Partial<InspectableJobQueueStrategy>)[name] === 'function',
+  )
+}
+
+/** @throws WherryError `unsupported-by-strategy`. */
+export function inspectable(
+  strategy: JobQueueStrategy,
+  action: string,
+): InspectableJobQueueStrategy {
+  if (isInspectableJobQueueStrategy(strategy)) return strategy
+  throw new WherryError(
+    'unsupported-by-strategy',
+    `Cannot ${action}: the strategy is not inspectable`,
   )
 }

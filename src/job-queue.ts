@@ -1,7 +1,9 @@
-import { WherryError } from './errors.ts'
+import type { Buffering } from './companion.ts'
+import type { WherryError } from './errors.ts'
 import { Job, type JobSurroundings } from './job.ts'
 import type { JobOptions, JobQueueStrategy, ProcessJob } from './job-queue-strategy.ts'
 import { KvJobQueueStrategy } from './kv/kv-job-queue-strategy.ts'
+import { refusal } from './refusal.ts'
 import { SubscribableJob, type SubscribableSurroundings } from './subscribable-job.ts'
 
 // biome-ignore lint/suspicious/noExplicitAny: a queue of anything is what an untyped caller makes
@@ -18,6 +20,8 @@ export interface JobQueueSetting {
   readonly name: string
   readonly strategy: JobQueueStrategy
   readonly surroundings: SubscribableSurroundings & JobSurroundings
+  /** Where an added job goes first: what a buffer keeps is not enqueued. */
+  readonly buffers: () => Buffering | undefined
   /** Null: this process never runs its jobs. */
   readonly process: ProcessJob | null
 }
@@ -67,37 +71,44 @@ export class JobQueue<Data = any, Result = any> {
    * `id-taken` or `store-unavailable`.
    */
   async add(data: Data, options: JobOptions = {}): Promise<SubscribableJob<Data, Result>> {
-    const { strategy } = this.#setting
-    return this.#handle(await strategy.add(this.#job(data, options), options))
+    const { strategy, buffers } = this.#setting
+    const job = this.#job(data, options)
+    const kept = await buffers()?.offer(job, options)
+    return kept ?? this.#handle(await strategy.add(job, options))
   }
 
   /**
    * Adds several jobs in as few round trips as the store allows. All are checked before the first
    * is stored; one whose id is taken refuses them all, but for a rival who adds it at this moment.
+   * A service that has buffers adds them one after the other.
    */
   async addMany(
     additions: readonly { readonly data: Data; readonly options?: JobOptions | undefined }[],
   ): Promise<SubscribableJob<Data, Result>[]> {
-    const { strategy } = this.#setting
-    const jobs = additions.map(({ data, options = {} }) => ({
-      job: this.#job(data, options),
-      options,
-    }))
-    if (strategy instanceof KvJobQueueStrategy) {
+    const { strategy, buffers } = this.#setting
+    if (strategy instanceof KvJobQueueStrategy && !buffers()) {
+      const jobs = additions.map(({ data, options = {} }) => ({
+        job: this.#job(data, options),
+        options,
+      }))
       return (await strategy.addMany(jobs)).map((job) => this.#handle(job))
     }
     const added: SubscribableJob<Data, Result>[] = []
-    for (const { job, options } of jobs) added.push(this.#handle(await strategy.add(job, options)))
+    for (const { data, options } of additions) added.push(await this.add(data, options))
     return added
   }
 
   /** Lets nobody begin a job of the queue, in any process, until `resume`. */
   async pause(): Promise<void> {
-    await this.#kv('pause').pause(this.name)
+    await this.#own('pause').pause(this.name)
   }
 
   async resume(): Promise<void> {
-    await this.#kv('resume').resume(this.name)
+    await this.#own('resume').resume(this.name)
+  }
+
+  #own(action: string): KvJobQueueStrategy {
+    return ownStrategy(this.#setting.strategy, `${action} queue "${this.name}"`)
   }
 
   #job(data: Data, { retries }: JobOptions): Job<Data> {
@@ -107,18 +118,19 @@ export class JobQueue<Data = any, Result = any> {
   #handle(job: Job): SubscribableJob<Data, Result> {
     return new SubscribableJob<Data, Result>(job, this.#setting.surroundings)
   }
-
-  #kv(action: string): KvJobQueueStrategy {
-    const { strategy } = this.#setting
-    if (strategy instanceof KvJobQueueStrategy) return strategy
-    throw unsupported(`${action} queue "${this.name}"`)
-  }
 }
 
-/** For what only our own strategy can do. */
+/**
+ * For what only our own strategy can do.
+ *
+ * @throws WherryError `unsupported-by-strategy`.
+ */
+export function ownStrategy(strategy: JobQueueStrategy, action: string): KvJobQueueStrategy {
+  if (strategy instanceof KvJobQueueStrategy) return strategy
+  throw unsupported(action)
+}
+
 export function unsupported(action: string): WherryError {
-  return new WherryError(
-    'unsupported-by-strategy',
-    `Cannot ${action}: the service was given a strategy of its own, expected the \`storage\` option`,
-  )
+  const is = 'the service was given a strategy of its own'
+  return refusal(action, is, 'the `storage` option', 'unsupported-by-strategy')
 }

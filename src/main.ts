@@ -17,8 +17,18 @@
  * @module
  */
 export { type BackoffStrategy, type ExponentialBackoff, exponentialBackoff } from './back-off.ts'
+export {
+  InMemoryJobBufferStorageStrategy,
+  type JobBufferStorageStrategy,
+} from './buffer/job-buffer-storage.ts'
+export { JobBuffers, type JobBuffersOptions } from './buffer/job-buffers.ts'
 export type { Clock, Random } from './clock.ts'
+export type { Buffering, Companion, JobBuffer } from './companion.ts'
 export { LeaseLostError, WherryError, type WherryErrorCode } from './errors.ts'
+export {
+  InMemoryJobQueueStrategy,
+  type InMemoryJobQueueStrategyOptions,
+} from './in-memory-job-queue-strategy.ts'
 export {
   Job,
   type JobConfig,
@@ -54,6 +64,22 @@ export {
 } from './kv/kv-job-queue-strategy.ts'
 export { JobState } from './lifecycle.ts'
 export { consoleLogger, type Logger, silentLogger } from './logger.ts'
+export {
+  PollingJobQueueStrategy,
+  type PollingJobQueueStrategyConfig,
+} from './polling-job-queue-strategy.ts'
+export { CronSchedule, type WeekdayNumbers } from './schedule/cron-schedule.ts'
+export type { CronTime } from './schedule/cron-time.ts'
+export {
+  type MissedRuns,
+  ScheduledTask,
+  type ScheduledTaskConfig,
+  type TaskArguments,
+  type TaskConfiguration,
+} from './schedule/scheduled-task.ts'
+export { Scheduler, type SchedulerOptions, type TaskReport } from './schedule/scheduler.ts'
+export type { TaskRun } from './schedule/task-record.ts'
+export { weekdayNames } from './schedule/weekday-names.ts'
 export { createMemoryStore, type MemoryStoreOptions } from './store/memory-store.ts'
 export type * from './store/store.ts'
 export {

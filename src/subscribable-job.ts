@@ -3,7 +3,7 @@ import { WherryError } from './errors.ts'
 import { configOf, Job, type JobId, type JobSurroundings } from './job.ts'
 import {
   type InspectableJobQueueStrategy,
-  isInspectableJobQueueStrategy,
+  inspectable,
   type JobQueueStrategy,
 } from './job-queue-strategy.ts'
 import { isSettledState, JobState } from './lifecycle.ts'
@@ -74,6 +74,8 @@ export interface SubscribableSurroundings extends JobSurroundings {
  */
 // biome-ignore lint/suspicious/noExplicitAny: as with Job, a handle on anything is the usual case
 export class SubscribableJob<Data = any, Result = any> extends Job<Data, Result> {
+  /** Whether a buffer keeps the job back: it is in no queue yet, and has no id of its own. */
+  readonly isBuffered: boolean = false
   readonly #surroundings: SubscribableSurroundings
 
   constructor(job: Job<Data, Result>, surroundings: SubscribableSurroundings) {
@@ -138,17 +140,12 @@ export class SubscribableJob<Data = any, Result = any> extends Job<Data, Result>
   #refuse(action: string): never {
     throw new WherryError(
       'unsupported-by-strategy',
-      `Cannot ${action} job "${this.id}": this is a handle on it, use service.cancelJob(id) to cancel a job`,
+      `Cannot ${action} job "${this.id}": this is a handle on it, use service.cancelJob(id)`,
     )
   }
 
   #inspectable(action: string): InspectableJobQueueStrategy {
-    const { strategy } = this.#surroundings
-    if (isInspectableJobQueueStrategy(strategy)) return strategy
-    throw new WherryError(
-      'unsupported-by-strategy',
-      `Cannot ${action} job "${this.id}": its strategy is not inspectable`,
-    )
+    return inspectable(this.#surroundings.strategy, `${action} job "${this.id}"`)
   }
 
   async #find(strategy: InspectableJobQueueStrategy): Promise<Job<Data, Result> | undefined> {
