@@ -142,6 +142,8 @@ export class JobQueueService {
   /** Runs jobs until there are none, or time or jobs are used up: for cron, alarms, `waitUntil`. */
   async drain(options: DrainOptions = {}): Promise<DrainReport> {
     const strategy = ownStrategy(this.strategy, 'drain')
+    const elsewhere = await strategy.drainElsewhere(options)
+    if (elsewhere !== null) return elsewhere
     const ticking = options.only ? [] : this.#companions
     const dues = await Promise.all(ticking.map((companion) => companion.tick()))
     const report = await strategy.drain(options)

@@ -5,7 +5,7 @@
  * @module
  */
 import { type JobQueueService, type Store, WherryError } from '../../src/main.ts'
-import { LOCAL_STORES } from './local-stores.ts'
+import { localStores } from './local-stores.ts'
 import { openFrom, type StorageGiven } from './open-store.ts'
 import {
   type AddressOptions,
@@ -57,9 +57,14 @@ export interface Serving {
   close(): Promise<void>
 }
 
-/** `memory:`, `sqlite:./jobs.db`, `fs:./jobs`, an unstorage driver, a `Storage` or a `Store`. */
-export function openStore(given: StorageGiven, _env?: Environment): Promise<Store> {
-  return openFrom(given, LOCAL_STORES)
+/**
+ * A store of a URL (`sqlite:./jobs.db`, `redis://localhost`, `fs:./jobs`, `memory:`, …), an unstorage
+ * driver, a `Storage` or a `Store`. `env` has what URLs should not hold; default `Deno.env`.
+ *
+ * @throws WherryError `input-invalid` for an unknown scheme, with the list of known ones.
+ */
+export function openStore(given: StorageGiven, env?: Environment): Promise<Store> {
+  return openFrom(given, localStores(env ?? platform().env.toObject()))
 }
 
 /** Serves the HTTP API and runs jobs until SIGTERM or `close()`. Call it while the module loads. */

@@ -1,56 +1,49 @@
 /** The stores of the runtimes that have files: Node, Deno and Bun. */
-import process from 'node:process'
 import { createMemoryStore, type Store } from '../../src/main.ts'
 import { refusal } from '../../src/refusal.ts'
 import type { RedisClient } from '../store/redis.ts'
-import type { DriverLike, StoreKinds } from './open-store.ts'
+import { baseOf, type DriverLike, type StoreKinds } from './open-store.ts'
+import type { Environment } from './setup.ts'
 import type { StorageUrl } from './storage-url.ts'
+import { upstash } from './upstash.ts'
 
 // Loaded when asked for, so that an app needs only the packages of the store that it uses.
-export const LOCAL_STORES: StoreKinds = {
-  schemes: {
-    memory: () => createMemoryStore(),
-    sqlite: async ({ path, base }) => {
-      const { createSqliteStore } = await import('../store/sqlite.ts')
-      return createSqliteStore(path, { base })
+export function localStores(env: Environment): StoreKinds {
+  const { schemes, drivers } = upstash(env)
+  return {
+    schemes: { ...LOCAL_SCHEMES, ...schemes },
+    drivers: { ...LOCAL_DRIVERS, ...drivers },
+    generic: async (storage, driver) => {
+      const { createUnstorageStore } = await import('../store/unstorage.ts')
+      return createUnstorageStore(storage, { name: driver || undefined })
     },
-    fs: async ({ path, base }) => {
-      const { createFsStore } = await import('../store/fs.ts')
-      return createFsStore(path, { base })
-    },
-    redis: openRedis,
-    rediss: openRedis,
-    postgres: openPostgres,
-    postgresql: openPostgres,
-    upstash: async ({ base }) => {
-      const url = environment('UPSTASH_REDIS_REST_URL')
-      const token = environment('UPSTASH_REDIS_REST_TOKEN')
-      const { createUpstashStore } = await import('../store/upstash.ts')
-      return createUpstashStore({ url, token, base })
-    },
+  }
+}
+
+const LOCAL_SCHEMES: StoreKinds['schemes'] = {
+  memory: () => createMemoryStore(),
+  sqlite: async ({ path, base }) => {
+    const { createSqliteStore } = await import('../store/sqlite.ts')
+    return createSqliteStore(path, { base })
   },
-  drivers: {
-    fs: openFolder,
-    'fs-lite': openFolder,
-    db0: openDatabase,
-    upstash: async (driver) => {
-      const borrowed = (await driver.getInstance?.()) as UpstashClient
-      const { baseUrl: url, headers } = borrowed.client
-      const token = headers.authorization.replace('Bearer ', '')
-      const { createUpstashStore } = await import('../store/upstash.ts')
-      return createUpstashStore({ url, token })
-    },
-    redis: async (driver) => {
-      const { createRedisStore } = await import('../store/redis.ts')
-      // The client begins to connect here; whoever made the Storage ends it.
-      return createRedisStore((await driver.getInstance?.()) as RedisClient, {
-        base: baseOf(driver),
-      })
-    },
+  fs: async ({ path, base }) => {
+    const { createFsStore } = await import('../store/fs.ts')
+    return createFsStore(path, { base })
   },
-  generic: async (storage, driver) => {
-    const { createUnstorageStore } = await import('../store/unstorage.ts')
-    return createUnstorageStore(storage, { name: driver || undefined })
+  redis: openRedis,
+  rediss: openRedis,
+  postgres: openPostgres,
+  postgresql: openPostgres,
+}
+
+const LOCAL_DRIVERS: StoreKinds['drivers'] = {
+  fs: openFolder,
+  'fs-lite': openFolder,
+  db0: openDatabase,
+  redis: async (driver, client) => {
+    const { createRedisStore } = await import('../store/redis.ts')
+    // It has begun to connect; whoever made the Storage ends it.
+    return createRedisStore(client as RedisClient, { base: baseOf(driver) })
   },
 }
 
@@ -65,8 +58,8 @@ async function openPostgres({ href, base }: StorageUrl): Promise<Store> {
 }
 
 /** By its dialect. The table that the driver would use is left alone. */
-async function openDatabase(driver: DriverLike): Promise<Store> {
-  const database = (await driver.getInstance?.()) as Database
+async function openDatabase(_driver: DriverLike, given: unknown): Promise<Store> {
+  const database = given as Database
   const file = database.dialect === 'sqlite' && fileOf(await database.getInstance())
   if (file) {
     const { createSqliteStore } = await import('../store/sqlite.ts')
@@ -97,25 +90,6 @@ function fileOf(client: unknown): string | null | undefined {
 /** The URL as its client knows it. */
 function withoutBase(href: string): string {
   return href.replace(/([?&])base=[^&]*(&|$)/, (_, before, after) => (after === '&' ? before : ''))
-}
-
-/** What of the client of `@upstash/redis` is borrowed. */
-interface UpstashClient {
-  readonly client: {
-    readonly baseUrl: string
-    readonly headers: { readonly authorization: string }
-  }
-}
-
-function environment(name: string): string {
-  const value = process.env[name]
-  if (value) return value
-  throw refusal('open a store', `${name} is not set`, 'it in the environment')
-}
-
-/** The prefix that the user gave the driver, if any. */
-function baseOf({ options }: DriverLike): string | undefined {
-  return (options as { readonly base?: string } | undefined)?.base || undefined
 }
 
 async function openFolder({ options }: DriverLike): Promise<Store> {

@@ -16,6 +16,9 @@ export interface MountedStorage extends StorageLike {
   getMount(key: string): { readonly driver: DriverLike }
 }
 
+/** `instance` is the driver's own client. */
+export type OpenDriver = (driver: DriverLike, instance: unknown) => Store | Promise<Store>
+
 export type StorageGiven = string | Store | DriverLike | MountedStorage
 
 /** The stores of a runtime. */
@@ -23,7 +26,7 @@ export interface StoreKinds {
   /** By the scheme of a URL. */
   readonly schemes: Readonly<Record<string, OpenUrl>>
   /** By the name of an unstorage driver whose own client makes a better store than its items do. */
-  readonly drivers: Readonly<Record<string, (driver: DriverLike) => Store | Promise<Store>>>
+  readonly drivers: Readonly<Record<string, OpenDriver>>
   /** For any other driver. */
   readonly generic: (storage: StorageLike, driver: string) => Store | Promise<Store>
 }
@@ -51,5 +54,11 @@ export async function openFrom(
   }
   const driver = 'getMount' in given ? given.getMount('').driver : given
   const { name = '' } = driver
-  return drivers[name]?.(driver) ?? generic(given, name)
+  const open = drivers[name]
+  return open ? open(driver, await driver.getInstance?.()) : generic(given, name)
+}
+
+/** The prefix that the user gave the driver, if any. */
+export function baseOf({ options }: DriverLike): string | undefined {
+  return (options as { readonly base?: string } | undefined)?.base || undefined
 }

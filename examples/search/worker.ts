@@ -1,5 +1,5 @@
-/** The example app on Cloudflare Workers. */
-import { openStore, serve, type WorkerHandlers } from '../../adapters/runtime/cloudflare.ts'
+/** The example app on Cloudflare Workers, with its jobs in KV. */
+import { openStore, serve, type WorkerHandlers } from '../../adapters/runtime/cloudflare-kv.ts'
 import { createSearch, createSearchApp } from './app.ts'
 
 interface Env {

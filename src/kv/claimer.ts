@@ -50,24 +50,10 @@ export class Claimer implements ClaimSource {
     const leaseMs = this.#options.leaseMs()
     // A store would take what this version cannot read as well.
     const takes = take !== undefined && leaseMs !== null && upkeep.unreadable === 0
-    return (typeof WHERRY_RESIDENT === 'undefined' || WHERRY_RESIDENT) && takes
-      ? this.#take(wants, leaseMs)
-      : this.#claimFromLines(wants)
-  }
-
-  async #take(wants: readonly Want[], leaseMs: number): Promise<ClaimRound> {
-    const { session, upkeep } = this.#options
-    const looking = upkeep.moveDue(wants.map(({ queueName }) => ({ queueName, limit: 0 })))
-    // A look that fails must not lose what is taken beside it.
-    const found = looking.catch(() => null)
-    const taken = await wonOf(wants.map((want) => takeJobs(this.#options, want, leaseMs)))
-    const look = taken.length === 0 ? await looking : await found
-    if (taken.length === 0 && look?.moved) return this.claim(wants)
-    const wanted = wants.reduce((total, { limit }) => total + limit, 0)
-    const mayHaveMore = look === null || look.moved || taken.length >= wanted
-    // Only now does it count who is believed, for the look may have taken its time.
-    const claims = believedClaims(session, taken)
-    return { claims, nextDueAt: mayHaveMore ? session.clock.now() : nextDueAt(look) }
+    if ((typeof WHERRY_RESIDENT === 'undefined' || WHERRY_RESIDENT) && takes) {
+      return (await claimByTake(this.#options, wants, leaseMs)) ?? this.claim(wants)
+    }
+    return this.#claimFromLines(wants)
   }
 
   async #claimFromLines(wants: readonly Want[]): Promise<ClaimRound> {
@@ -135,6 +121,26 @@ export class Claimer implements ClaimSource {
     const parts = new Map(bare.map(({ key }, i) => [key, got[i]?.parts ?? {}]))
     return records.map((record) => ({ ...record, parts: parts.get(record.key) ?? record.parts }))
   }
+}
+
+/** By the store's own `take`; null: there was nothing, until something was moved to where it takes from. */
+async function claimByTake(
+  options: ClaimerOptions,
+  wants: readonly Want[],
+  leaseMs: number,
+): Promise<ClaimRound | null> {
+  const { session, upkeep } = options
+  const looking = upkeep.moveDue(wants.map(({ queueName }) => ({ queueName, limit: 0 })))
+  // A look that fails must not lose what is taken beside it.
+  const found = looking.catch(() => null)
+  const taken = await wonOf(wants.map((want) => takeJobs(options, want, leaseMs)))
+  const look = taken.length === 0 ? await looking : await found
+  if (taken.length === 0 && look?.moved) return null
+  const wanted = wants.reduce((total, { limit }) => total + limit, 0)
+  const mayHaveMore = look === null || look.moved || taken.length >= wanted
+  // Only now does it count who is believed, for the look may have taken its time.
+  const claims = believedClaims(session, taken)
+  return { claims, nextDueAt: mayHaveMore ? session.clock.now() : nextDueAt(look) }
 }
 
 /** What was won. A failure is passed on when nothing was: what was won has to run. */

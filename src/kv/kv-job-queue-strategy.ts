@@ -64,6 +64,8 @@ export interface Attachment {
   readonly onAdd?: OnAdd | undefined
   /** Whether a process lives on between requests. Default true. */
   readonly resident?: boolean | undefined
+  /** Has the jobs drained where they are kept, instead of here; null: nobody does that. */
+  readonly drain?: ((options: DrainOptions) => Promise<DrainReport | null>) | undefined
 }
 
 /** What commits jobs in one unit with records of its own needs of a strategy. */
@@ -276,6 +278,11 @@ export class KvJobQueueStrategy implements InspectableJobQueueStrategy {
     for (const end of this.#drains.values()) end.abort()
     await Promise.allSettled(this.#drains.keys())
     await this.#session.close()
+  }
+
+  /** Drains by whoever does it instead of this process; null: nobody does. */
+  async drainElsewhere(options: DrainOptions): Promise<DrainReport | null> {
+    return (await this.#attachment.drain?.(options)) ?? null
   }
 
   /** Runs jobs until there are none, or until time, jobs or the platform's bound are used up. */

@@ -7,19 +7,25 @@ import {
 import { env } from 'cloudflare:workers'
 import { describe, expect, test, vi } from 'vitest'
 import { openStore } from '../../adapters/runtime/cloudflare.ts'
-import { durableObjects } from '../../adapters/runtime/durable-objects.ts'
+import { d1 } from '../../adapters/runtime/worker-stores.ts'
 import type { PartsBinding } from '../../adapters/store/durable-object/kv-parts.ts'
 import {
   createDurableObjectStore,
   type ObjectNamespace,
+  QueueObject,
 } from '../../adapters/store/durable-object.ts'
 import { type Job, JobQueueService, type Store, silentLogger } from '../../src/main.ts'
-import type { DrainingQueue } from './worker.ts'
+import worker, { type DrainingQueue, type ServedQueue } from './worker.ts'
 
-const { QUEUE, DRAINING, PARTS } = env as unknown as {
+interface Answered {
+  readonly job?: { readonly id: string; readonly state: string }
+}
+
+const { QUEUE, DRAINING, PARTS, SERVED } = env as unknown as {
   readonly QUEUE: ObjectNamespace & DurableObjectNamespace
   readonly DRAINING: DurableObjectNamespace<DrainingQueue>
   readonly PARTS: PartsBinding & KVNamespace
+  readonly SERVED: DurableObjectNamespace<InstanceType<typeof ServedQueue>>
 }
 
 describe('rows written, which is what is billed', () => {
@@ -94,6 +100,53 @@ describe('the alarm', () => {
   })
 })
 
+describe('the object that serve() makes', () => {
+  const settings = { WHERRY_STORAGE: 'durable-object:SERVED', WHERRY_TOKEN: 'a-token' }
+  const ask = async (path: string, vars: object, body?: unknown): Promise<Answered> => {
+    const headers = { authorization: 'Bearer a-token', 'content-type': 'application/json' }
+    const post = body === undefined ? {} : { method: 'POST', body: JSON.stringify(body) }
+    const request = new Request(`http://worker${path}`, { headers, ...post })
+    return (await worker.fetch(request, { ...env, ...settings, ...vars } as never)).json()
+  }
+  const add = async (base: string, options: object = {}): Promise<string> => {
+    const body = { data: 4, options }
+    return (await ask('/queues/double/jobs', at(base), body)).job?.id as string
+  }
+  const at = (base: string): object => ({ WHERRY_STORAGE: `durable-object:SERVED?base=${base}` })
+  const alarmOf = (base: string): Promise<number | null> =>
+    runInDurableObject(SERVED.getByName(base), (_object, state) => state.storage.getAlarm())
+
+  test('runs what the Worker adds by its alarm, and what a tick wakes it for', async () => {
+    const id = await add('wherry')
+    await vi.waitFor(async () => {
+      expect((await ask(`/jobs/${id}`, {})).job).toMatchObject({ state: 'COMPLETED', result: 8 })
+    })
+    const later = await add('wherry', { delay: 3_600_000 })
+    expect(await alarmOf('wherry')).toBeGreaterThan(Date.now() + 3_500_000)
+    expect(await ask('/next', {}, {})).toMatchObject({ processed: 0, stoppedBecause: 'empty' })
+    expect((await ask(`/jobs/${later}`, {})).job?.state).toBe('PENDING')
+  })
+
+  test('is what a tick has drain: the Worker claims nothing', async () => {
+    const alarm = vi.spyOn(QueueObject.prototype, 'alarm').mockResolvedValue()
+    const { job } = await ask('/queues/where/jobs', {}, { data: null })
+    await vi.waitFor(() => expect(alarm).toHaveBeenCalled())
+    alarm.mockRestore()
+    await worker.scheduled(null, { ...env, ...settings } as never)
+    const ran = await ask(`/jobs/${job?.id}`, {})
+    expect(ran.job).toMatchObject({ state: 'COMPLETED', result: 'in the object' })
+  })
+
+  test('whose alarm was lost has another as soon as someone asks it for anything', async () => {
+    await add('wherry', { delay: 7_200_000 })
+    const stub = SERVED.getByName('wherry')
+    await runInDurableObject(stub, (_object, state) => state.storage.deleteAlarm())
+    await evictDurableObject(stub as unknown as DurableObjectStub)
+    await ask('/queues', {})
+    expect(await alarmOf('wherry')).toBeGreaterThan(Date.now())
+  })
+})
+
 test('evicted and aborted in mid-run: none lost, none settled twice', async () => {
   const jobs = 300
   const settlements = new Map<string, number>()
@@ -139,10 +192,12 @@ test('evicted and aborted in mid-run: none lost, none settled twice', async () =
 })
 
 test('a URL opens each of them, and a binding that is not there is named', async () => {
-  const open = (url: string): Promise<Store> => openStore(url, env, durableObjects)
+  const open = (url: string): Promise<Store> => openStore(url, env, d1)
   expect((await open('durable-object:QUEUE?base=url')).guarantee).toBe('atomic')
   expect((await open('cloudflare-kv:PARTS+durable-object:QUEUE')).name).toBe('durable-object+kv')
   expect((await open('cloudflare-kv:PARTS')).guarantee).toBe('eventual')
+  expect((await open('d1:DB')).name).toBe('d1')
+  await expect(openStore('d1:DB', env)).rejects.toThrow('begins with "d1:", expected one of')
   await expect(open('durable-object:NONE')).rejects.toThrow('no Durable Object is bound as "NONE"')
 })
 

@@ -1,9 +1,9 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, expect, test } from 'vitest'
+import { afterAll, describe, expect, test } from 'vitest'
 import { request } from './conversation.ts'
-import { type Server, startWrangler, TOKEN } from './servers.ts'
+import { OBJECTS, type Server, startWrangler, TOKEN } from './servers.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'wherry-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
@@ -23,39 +23,42 @@ async function stateOf(server: Server, id: string): Promise<string> {
 
 const pass = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 
-test('with draining off, a job waits for the cron, and one tick runs it', {
-  timeout: 60_000,
-}, async () => {
-  const vars = {
-    WHERRY_STORAGE: 'cloudflare-kv:JOBS',
-    WHERRY_TOKEN: TOKEN,
-    WHERRY_DRAIN_ON_ADD: 'false',
-  }
-  const server = await startWrangler(`${folder}/off`, vars)
-  try {
-    const id = await add(server)
-    await pass(3_000)
-    expect(await stateOf(server, id)).toBe('PENDING')
-    expect((await fetch(server.url + TICK)).status).toBe(200)
-    expect(await stateOf(server, id)).toBe('COMPLETED')
-  } finally {
-    await server.stop()
-  }
-})
-
-test('with draining on, a job is run by the request that added it, within seconds', {
-  timeout: 60_000,
-}, async () => {
-  const server = await startWrangler(`${folder}/on`, {
-    WHERRY_STORAGE: 'cloudflare-kv:JOBS',
-    WHERRY_TOKEN: TOKEN,
+describe.each([
+  { storage: 'cloudflare-kv:JOBS', config: 'wrangler.toml' },
+  { storage: 'durable-object:QUEUE', config: OBJECTS },
+])('on $storage', ({ storage, config }) => {
+  test('with draining off, a job waits for the cron, and one tick runs it', {
+    timeout: 60_000,
+  }, async () => {
+    const vars = {
+      WHERRY_STORAGE: storage,
+      WHERRY_TOKEN: TOKEN,
+      WHERRY_DRAIN_ON_ADD: 'false',
+    }
+    const server = await startWrangler(`${folder}/off`, vars, config)
+    try {
+      const id = await add(server)
+      await pass(3_000)
+      expect(await stateOf(server, id)).toBe('PENDING')
+      expect((await fetch(server.url + TICK)).status).toBe(200)
+      expect(await stateOf(server, id)).toBe('COMPLETED')
+    } finally {
+      await server.stop()
+    }
   })
-  try {
-    const id = await add(server)
-    for (let tries = 0; tries < 50 && (await stateOf(server, id)) !== 'COMPLETED'; tries++)
-      await pass(100)
-    expect(await stateOf(server, id)).toBe('COMPLETED')
-  } finally {
-    await server.stop()
-  }
+
+  test('with draining on, a job is run without a tick, within seconds', {
+    timeout: 60_000,
+  }, async () => {
+    const vars = { WHERRY_STORAGE: storage, WHERRY_TOKEN: TOKEN }
+    const server = await startWrangler(`${folder}/on`, vars, config)
+    try {
+      const id = await add(server)
+      for (let tries = 0; tries < 50 && (await stateOf(server, id)) !== 'COMPLETED'; tries++)
+        await pass(100)
+      expect(await stateOf(server, id)).toBe('COMPLETED')
+    } finally {
+      await server.stop()
+    }
+  })
 })

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { converse, request, type Turn } from './conversation.ts'
-import { ROOT, type Server, start, startWrangler, TOKEN } from './servers.ts'
+import { OBJECTS, ROOT, type Server, start, startWrangler, TOKEN } from './servers.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'wherry-'))
 const bin = (name: string): string => join(ROOT, 'node_modules/.bin', name)
@@ -35,8 +35,18 @@ const SERVERS: Readonly<
   },
   'workerd on Cloudflare KV': {
     runtime: 'cloudflare',
-    start: () =>
-      startWrangler(`${folder}/kv`, { WHERRY_STORAGE: 'cloudflare-kv:JOBS', WHERRY_TOKEN: TOKEN }),
+    start: () => startWrangler(`${folder}/kv`, settings('cloudflare-kv:JOBS')),
+  },
+  'workerd on a Durable Object': {
+    runtime: 'cloudflare',
+    start: () => startWrangler(`${folder}/do`, settings('durable-object:QUEUE'), OBJECTS),
+  },
+  'workerd on a Durable Object with KV': {
+    runtime: 'cloudflare',
+    start: () => {
+      const storage = 'cloudflare-kv:JOBS+durable-object:QUEUE'
+      return startWrangler(`${folder}/do+kv`, settings(storage), OBJECTS)
+    },
   },
 }
 

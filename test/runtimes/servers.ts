@@ -40,16 +40,22 @@ export async function start(
   return { url, output: () => output, stop: () => stop(child) }
 }
 
+/** The configuration of the example that has a Durable Object too. */
+export const OBJECTS = 'examples/search/objects.toml'
+
 /** wrangler, with settings as `--var` gives them and with state of its own. */
 export async function startWrangler(
   folder: string,
   vars: Readonly<Record<string, string>>,
+  config = 'wrangler.toml',
 ): Promise<Server> {
   const port = String(await freePort())
   const settings = Object.entries(vars).flatMap(([name, value]) => ['--var', `${name}:${value}`])
   const wrangler = join(ROOT, 'node_modules/wrangler/bin/wrangler.js')
   const args = [
     'dev',
+    '--config',
+    config,
     '--ip',
     '127.0.0.1',
     '--port',
@@ -64,12 +70,16 @@ export async function startWrangler(
 }
 
 async function listening(child: ChildProcess, output: () => string): Promise<string> {
-  const deadline = Date.now() + START_MS_MAX
-  while (Date.now() < deadline && child.exitCode === null) {
-    const url = /(?:Listening|Ready) on (http:\/\/\S+)/.exec(output())?.[1]
-    if (url !== undefined) return url.replace('localhost', '127.0.0.1')
-    await Promise.race([once(child.stdout as NodeJS.ReadableStream, 'data'), once(child, 'exit')])
-  }
+  const over = AbortSignal.timeout(START_MS_MAX)
+  const url = await new Promise<string | undefined>((resolve) => {
+    over.addEventListener('abort', () => resolve(undefined))
+    child.once('exit', () => resolve(undefined))
+    child.stdout?.on('data', () => {
+      const found = /(?:Listening|Ready) on (http:\/\/\S+)/.exec(output())?.[1]
+      if (found !== undefined) resolve(found)
+    })
+  })
+  if (url !== undefined) return url.replace('localhost', '127.0.0.1')
   await stop(child)
   throw new Error(`The server did not start:\n${output()}`)
 }

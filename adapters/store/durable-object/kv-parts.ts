@@ -1,4 +1,5 @@
 import { randomToken } from '../../../src/clock.ts'
+import type { DrainOptions, DrainReport } from '../../../src/main.ts'
 import { assertCommit } from '../../../src/store/commit-rules.ts'
 import type {
   Answer,
@@ -7,11 +8,11 @@ import type {
   Operations,
   Put,
   Query,
-  Store,
   StoredRecord,
   Take,
 } from '../../../src/store/store.ts'
 import { systemRandom } from '../../../src/system.ts'
+import type { ObjectStore } from '../durable-object.ts'
 
 /** What is needed of a KV binding. */
 export interface PartsBinding {
@@ -33,17 +34,17 @@ const PARTS = ['data', 'result', 'error']
  * finds the part or nothing, never another. The record is written after the part and says where it
  * is. A part whose record was never written stays behind; one whose record is gone is deleted.
  */
-export class KVParts implements Store {
+export class KVParts implements ObjectStore {
   readonly name = 'durable-object+kv'
   readonly guarantee = 'atomic'
   readonly clock = 'store'
   readonly limits: Limits
   readonly take: (request: Take) => Promise<StoredRecord[]>
-  readonly #store: Store
+  readonly #store: ObjectStore
   readonly #kv: PartsBinding
   readonly #prefix: string
 
-  constructor(store: Store, kv: PartsBinding, base: string) {
+  constructor(store: ObjectStore, kv: PartsBinding, base: string) {
     this.#store = store
     this.#kv = kv
     this.#prefix = `${base}/part`
@@ -70,6 +71,10 @@ export class KVParts implements Store {
     )
     await Promise.all(gone.map((name) => this.#kv.delete(name).catch(() => {})))
     return versions
+  }
+
+  drain(options: DrainOptions): Promise<DrainReport | null> {
+    return this.#store.drain(options)
   }
 
   operations(): Operations {

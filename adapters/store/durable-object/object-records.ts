@@ -61,7 +61,7 @@ export class ObjectRecords {
 
   read({ get = [], parts = [], ranges = [], counts = [] }: Query): Answer {
     return {
-      now: this.#now(),
+      now: this.now(),
       got: get.map((key) => this.#get(key, parts)),
       ranges: ranges.map((range) => this.#range(range)),
       counts: counts.map((place) => this.#countOf(place)),
@@ -88,6 +88,21 @@ export class ObjectRecords {
     })
   }
 
+  /**
+   * When something falls due first, what has lapsed included; null: nothing will. With `runnable`,
+   * what could run at once is due now.
+   */
+  nextDue(runnable: boolean): number | null {
+    const [row] = this.#exec(`
+      select exists (select 1 from records where place >= 'r' and place < 's') as ready,
+        (select min(score) from records where place >= 'd' and place < 'e') as due,
+        (select min(score) from records where place is null) as lapses
+    `)
+    const dues = [row?.['due'], row?.['lapses'], runnable && row?.['ready'] ? this.now() : null]
+    const known = dues.filter((due) => typeof due === 'number')
+    return known.length === 0 ? null : Math.min(...known)
+  }
+
   /** What is in memory must agree with what is stored, also after a transaction that failed. */
   #transaction<T>(act: () => T): T {
     try {
@@ -99,7 +114,8 @@ export class ObjectRecords {
     }
   }
 
-  #now(): number {
+  /** The object's clock in ms since 1970; it never falls. */
+  now(): number {
     this.#lastNow = Math.max(this.#lastNow, systemClock.now())
     return this.#lastNow
   }
