@@ -5,8 +5,9 @@ export interface Mutation {
   readonly file: string
   readonly find: string
   readonly replace: string
-  /** Tests that look besides those of the core. */
+  /** Tests that look besides those of the core, in Node or in workerd. */
   readonly tests?: readonly string[]
+  readonly project?: 'node' | 'objects'
 }
 
 export const MUTATIONS: readonly Mutation[] = [
@@ -152,8 +153,8 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     rule: 'who took jobs is believed or not after the look beside it',
     file: 'src/kv/claimer.ts',
-    find: `    const look = taken.length === 0 ? await looking : await found`,
-    replace: `    const early = believedClaims(session, taken)
+    find: `  const look = taken.length === 0 ? await looking : await found`,
+    replace: `  const early = believedClaims(session, taken)
     const look = taken.length === 0 ? await looking : await found
     if (early.length > 0) return { claims: early, nextDueAt: null }`,
   },
@@ -204,5 +205,95 @@ export const MUTATIONS: readonly Mutation[] = [
     find: "if toPlace ~= place or toScore ~= score then redis.call('ZADD'",
     replace: "if toPlace ~= place then redis.call('ZADD'",
     tests: ['test/conformance/redis.test.ts'],
+  },
+  {
+    rule: 'sqlite: a renewal moves the deadline',
+    file: 'adapters/store/sqlite.ts',
+    find: 'score = excluded.score, stamp = excluded.stamp, head',
+    replace: 'stamp = excluded.stamp, head',
+    tests: ['test/conformance/sqlite.test.ts'],
+  },
+  {
+    rule: 'PostgreSQL: a unit is committed just when every version is as expected',
+    file: 'adapters/store/postgres/schema.ts',
+    find: 'where p.expect is not null and r.version is distinct from p.expect',
+    replace: 'where p.expect is not null and r.version is null',
+    tests: ['test/conformance/postgres.test.ts'],
+  },
+  {
+    rule: 'PostgreSQL: of two that make a record one does',
+    file: 'adapters/store/postgres/schema.ts',
+    find: 'on conflict do nothing returning key',
+    replace: 'on conflict (key) do update set version = excluded.version returning key',
+    tests: ['test/conformance/postgres.test.ts'],
+  },
+  {
+    rule: 'PostgreSQL: what is committed was locked first',
+    file: 'adapters/store/postgres/schema.ts',
+    find: '  perform 1 from {records} where key = any(held) order by key for update;\n',
+    replace: '',
+    tests: ['test/conformance/postgres.test.ts'],
+  },
+  {
+    rule: 'PostgreSQL: a renewal moves the deadline',
+    file: 'adapters/store/postgres/schema.ts',
+    find: 'score = coalesce(p.score, r.score), stamp',
+    replace: 'score = r.score, stamp',
+    tests: ['test/conformance/postgres.test.ts'],
+  },
+  {
+    rule: 'PostgreSQL: two takers never take one record',
+    file: 'adapters/store/postgres/schema.ts',
+    find: ' for update skip locked',
+    replace: '',
+    tests: ['test/conformance/postgres.test.ts'],
+  },
+  {
+    rule: 'D1: a unit is committed just when every version is as expected',
+    file: 'adapters/store/d1/statements.ts',
+    find: 'having min(r.version is p.expect)',
+    replace: 'having min(r.version is p.expect or p.expect is not null)',
+    project: 'objects',
+    tests: ['test/objects/d1.test.ts'],
+  },
+  {
+    rule: 'D1: a renewal moves the deadline',
+    file: 'adapters/store/d1/statements.ts',
+    find: '    score = excluded.score, stamp',
+    replace: '    stamp',
+    project: 'objects',
+    tests: ['test/objects/d1.test.ts'],
+  },
+  {
+    rule: 'Durable Object: a unit is committed just when every version is as expected',
+    file: 'adapters/store/durable-object/object-records.ts',
+    find: '(befores[i]?.version ?? null) === expect)',
+    replace: 'expect === expect || befores[i] === null)',
+    project: 'objects',
+    tests: ['test/objects/conformance.test.ts'],
+  },
+  {
+    rule: 'Durable Object: a renewal moves the deadline that is kept in memory',
+    file: 'adapters/store/durable-object/object-records.ts',
+    find: 'this.#leased().set((before ?? after)?.key as string, leased)',
+    replace:
+      'if (before?.place !== after?.place) this.#leased().set((before ?? after)?.key as string, leased)',
+    project: 'objects',
+    tests: ['test/objects/conformance.test.ts'],
+  },
+  {
+    rule: 'Durable Object: one that wakes without its alarm sets it again',
+    file: 'adapters/store/durable-object.ts',
+    find: 'if (this.#armedFor === null) await this.#arm(this.#records.nextDue(this.drainsOnAdd))',
+    replace: '',
+    project: 'objects',
+    tests: ['test/objects/object.test.ts'],
+  },
+  {
+    rule: 'unstorage: a torn head leaves the one before it',
+    file: 'src/store/record-slots.ts',
+    find: 'const slot = this.#slots.get(key)?.spare ?? this.#newSlot()',
+    replace: 'const slot = this.#slots.get(key)?.current ?? this.#newSlot()',
+    tests: ['test/store/unstorage-crash.test.ts', 'test/store/unstorage-faults.test.ts'],
   },
 ]
