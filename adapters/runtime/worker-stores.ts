@@ -6,8 +6,11 @@
 import { createMemoryStore } from '../../src/main.ts'
 import { createCloudflareKVStore, type KVBinding } from '../store/cloudflare-kv.ts'
 import { createD1Store, type D1Binding } from '../store/d1.ts'
-import type { PartsBinding } from '../store/durable-object/kv-parts.ts'
-import { createDurableObjectStore, type ObjectNamespace } from '../store/durable-object.ts'
+import {
+  createDurableObjectStore,
+  type ObjectNamespace,
+  type PartsBinding,
+} from '../store/durable-object.ts'
 import { bindingOf } from './binding.ts'
 import { baseOf, type StoreKinds } from './open-store.ts'
 import type { Environment } from './setup.ts'

@@ -283,7 +283,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     rule: 'Durable Object: one that wakes without its alarm sets it again',
-    file: 'adapters/store/durable-object.ts',
+    file: 'adapters/store/durable-object/queue-object.ts',
     find: 'if (this.#armedFor === null) await this.#arm(this.#records.nextDue(this.drainsOnAdd))',
     replace: '',
     project: 'objects',

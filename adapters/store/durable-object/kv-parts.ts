@@ -12,7 +12,7 @@ import type {
   Take,
 } from '../../../src/store/store.ts'
 import { systemRandom } from '../../../src/system.ts'
-import type { ObjectStore } from '../durable-object.ts'
+import type { ObjectStore } from './object-store.ts'
 
 /** What is needed of a KV binding. */
 export interface PartsBinding {
