@@ -59,8 +59,8 @@ export type JobEvent =
       readonly error: string
       readonly retryAt: number
     }
-  /** Its holder gives it back unharmed. */
-  | { readonly type: 'deferred' }
+  /** Its holder gives it back unharmed; not to run again before `until`, if that is said. */
+  | { readonly type: 'deferred'; readonly until?: number }
   /** Its holder has vanished. */
   | { readonly type: 'lapsed'; readonly at: number; readonly maxLapses: number }
   | { readonly type: 'cancelled'; readonly at: number }
@@ -123,8 +123,8 @@ const RULES: Rules = {
     return settled(over, 'FAILED', at)
   },
 
-  deferred(life) {
-    if (life.state === 'RUNNING') return givenBack(life)
+  deferred(life, { until: runAt = life.runAt }) {
+    if (life.state === 'RUNNING') return { ...givenBack(life), runAt }
     return isWaiting(life) && life.lease !== null ? { ...life, lease: null } : null
   },
 

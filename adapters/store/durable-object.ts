@@ -7,16 +7,7 @@
 import type { DrainOptions, DrainReport } from '../../src/main.ts'
 import { assertCommit } from '../../src/store/commit-rules.ts'
 import { addOperations, NO_OPERATIONS } from '../../src/store/operations.ts'
-import type {
-  Answer,
-  Hint,
-  Limits,
-  Operations,
-  Put,
-  Query,
-  StoredRecord,
-  Take,
-} from '../../src/store/store.ts'
+import type { Answer, Hint, Limits, Operations, Put, Query } from '../../src/store/store.ts'
 import { KVParts, type PartsBinding } from './durable-object/kv-parts.ts'
 import type { ObjectCalls, ObjectNamespace, ObjectStore } from './durable-object/object-store.ts'
 
@@ -89,11 +80,6 @@ class DurableObjectStore implements ObjectStore {
       versions.push(...committed.versions)
     }
     return versions
-  }
-
-  async take(request: Take): Promise<StoredRecord[]> {
-    this.#count({ writes: 1 })
-    return this.#object().take(request)
   }
 
   async drain({ only, budgetMs, maxJobs }: DrainOptions): Promise<DrainReport | null> {

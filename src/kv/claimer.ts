@@ -1,5 +1,6 @@
 import { type Random, randomToken } from '../clock.ts'
 import { type JobEvent, transition } from '../lifecycle.ts'
+import type { Logger } from '../logger.ts'
 import type { Put } from '../store/store.ts'
 import { Claim } from './claim.ts'
 import { encodeStamp, type JobRecord } from './job-record.ts'
@@ -11,6 +12,11 @@ import { nextDueAt, type Upkeep, type Want } from './upkeep.ts'
 
 /** See `KvJobQueueStrategy`: only leases that are renewed are taken. */
 declare const WHERRY_RESIDENT: boolean | undefined
+
+/** Tries to read the data of claimed jobs together, and then of each. */
+const TRIES = 3
+/** How long a job is put off whose data cannot be read. */
+const UNREADABLE_MS = 5_000
 
 export interface ClaimRound {
   readonly claims: readonly Claim[]
@@ -27,6 +33,7 @@ export interface ClaimerOptions {
   readonly session: StoreSession
   readonly upkeep: Upkeep
   readonly random: Random
+  readonly logger: Logger
   /** How long the lease of this job shall be, in ms. */
   readonly leaseMsOf: (record: JobRecord) => number
   /** How long all leases are, in ms; null: that depends on the job. */
@@ -113,13 +120,31 @@ export class Claimer implements ClaimSource {
   }
 
   async #withData(records: readonly JobRecord[]): Promise<JobRecord[]> {
-    if (records.length === 0) return []
     const bare = records.filter(({ parts }) => parts['data'] === undefined)
     if (bare.length === 0) return [...records]
     const get = bare.map(({ key }) => key)
-    const { got } = await this.#options.session.readPersistently({ get, parts: ['data'] })
-    const parts = new Map(bare.map(({ key }, i) => [key, got[i]?.parts ?? {}]))
-    return records.map((record) => ({ ...record, parts: parts.get(record.key) ?? record.parts }))
+    try {
+      const { got } = await this.#options.session.readPersistently({ get, parts: ['data'] }, TRIES)
+      const parts = new Map(bare.map(({ key }, i) => [key, got[i]?.parts ?? {}]))
+      return records.map((record) => ({ ...record, parts: parts.get(record.key) ?? record.parts }))
+    } catch {
+      return records.length > 1 ? this.#withDataEach(records) : this.#putOff(records)
+    }
+  }
+
+  async #withDataEach(records: readonly JobRecord[]): Promise<JobRecord[]> {
+    return wonOf(records.map((record) => this.#withData([record])))
+  }
+
+  /** A store may show a part later than the record that names it: that is no failure of the job. */
+  async #putOff(records: readonly JobRecord[]): Promise<JobRecord[]> {
+    const { session, logger } = this.#options
+    const until = session.clock.now() + UNREADABLE_MS
+    for (const record of records) {
+      await new Claim(session, record).settle({ event: { type: 'deferred', until } })
+      logger.warn('The data of a job cannot be read; it is put off', { jobId: record.id })
+    }
+    return []
   }
 }
 

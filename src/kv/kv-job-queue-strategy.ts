@@ -162,6 +162,7 @@ export class KvJobQueueStrategy implements InspectableJobQueueStrategy {
       session,
       upkeep: this.#upkeep,
       random,
+      logger,
       leaseMsOf: (record) => this.#leaseMs(record),
       leaseMs: () => (this.#renews ? this.#renewedLeaseMs : null),
     })

@@ -196,6 +196,35 @@ test('a record that cannot be read makes nobody spin, and hides nothing', async 
   await jobs.stop()
 })
 
+test('a part that the store cannot show yet puts its job off, and holds up no other', async () => {
+  const { clock, store, jobs } = world()
+  const read = store.read.bind(store)
+  const hidden = new Set<string>()
+  store.read = async (query) => {
+    if (query.parts?.includes('data') && query.get?.some((key) => hidden.has(key)))
+      throw new Error('KV does not show a part of it yet')
+    return read(query)
+  }
+  const ran: number[] = []
+  const queue = await jobs.createQueue({
+    name: 'a',
+    concurrency: 3,
+    process: async (job: Job<number>) => void ran.push(job.data),
+  })
+  const [first] = await queue.addMany([{ data: 1 }, { data: 2 }, { data: 3 }])
+  hidden.add(`j/${first?.id}`)
+  const draining = jobs.drain()
+  await clock.advance(20_000)
+  expect(await draining).toMatchObject({ processed: 2, completed: 2, failed: 0 })
+  expect(ran.sort()).toEqual([2, 3])
+  const { ranges } = await read({ ranges: [{ place: 'd/delayed/a', limit: 2 }] })
+  expect(ranges[0]?.map(({ key }) => key)).toEqual([`j/${first?.id}`])
+  hidden.clear()
+  await clock.advance(5_000)
+  expect(await jobs.drain()).toMatchObject({ completed: 1 })
+  expect(await jobs.findOne(String(first?.id))).toMatchObject({ state: 'COMPLETED', attempts: 1 })
+})
+
 test('a drain that finds every slot taken says so', async () => {
   const { clock, jobs } = world()
   let go = (): void => {}

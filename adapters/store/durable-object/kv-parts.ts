@@ -9,7 +9,6 @@ import type {
   Put,
   Query,
   StoredRecord,
-  Take,
 } from '../../../src/store/store.ts'
 import { systemRandom } from '../../../src/system.ts'
 import type { ObjectStore } from './object-store.ts'
@@ -32,14 +31,14 @@ const PARTS = ['data', 'result', 'error']
 /**
  * A store whose long parts lie in Workers KV, under names that are used once: so a read that is stale
  * finds the part or nothing, never another. The record is written after the part and says where it
- * is. A part whose record was never written stays behind; one whose record is gone is deleted.
+ * is. A part whose record was not written, or is gone, is deleted; after a commit of unknown fate it
+ * stays.
  */
 export class KVParts implements ObjectStore {
   readonly name = 'durable-object+kv'
   readonly guarantee = 'atomic'
   readonly clock = 'store'
   readonly limits: Limits
-  readonly take: (request: Take) => Promise<StoredRecord[]>
   readonly #store: ObjectStore
   readonly #kv: PartsBinding
   readonly #prefix: string
@@ -49,8 +48,6 @@ export class KVParts implements ObjectStore {
     this.#kv = kv
     this.#prefix = `${base}/part`
     this.limits = { ...store.limits, partBytes: 24 * 2 ** 20, unitBytes: 72 * 2 ** 20 }
-    this.take = async (request) =>
-      Promise.all(((await store.take?.(request)) ?? []).map((record) => this.#whole(record)))
   }
 
   async read(query: Query): Promise<Answer> {
@@ -67,7 +64,9 @@ export class KVParts implements ObjectStore {
     )
     const versions = await this.#store.commit(sent, hint)
     const gone = units.flatMap((unit, i) =>
-      versions[i] ? unit.flatMap((put) => goneBy(put, names.get(put.key))) : [],
+      versions[i] === null
+        ? (sent[i] ?? []).flatMap(({ parts = {} }) => Object.values(parts).flatMap(elsewhere))
+        : unit.flatMap((put) => goneBy(put, names.get(put.key))),
     )
     await Promise.all(gone.map((name) => this.#kv.delete(name).catch(() => {})))
     return versions
@@ -129,6 +128,11 @@ export class KVParts implements ObjectStore {
 
 function goneBy({ drop, parts = {} }: Put, before: StoredRecord | undefined): string[] {
   return Object.entries(before?.parts ?? {}).flatMap(([name, text]) =>
-    text.startsWith(ELSEWHERE) && (drop || name in parts) ? [text.slice(1)] : [],
+    drop || name in parts ? elsewhere(text) : [],
   )
+}
+
+/** The name in KV of a part that lies there. */
+function elsewhere(text: string | null): string[] {
+  return text?.startsWith(ELSEWHERE) ? [text.slice(1)] : []
 }

@@ -2,7 +2,7 @@ import { randomToken } from '../../../src/clock.ts'
 import { isWrite } from '../../../src/store/commit-rules.ts'
 import { RecordIndex } from '../../../src/store/record-index.ts'
 import { nextRow } from '../../../src/store/row.ts'
-import type { Answer, Put, Query, Range, StoredRecord, Take } from '../../../src/store/store.ts'
+import type { Answer, Put, Query, Range, StoredRecord } from '../../../src/store/store.ts'
 import { systemClock, systemRandom } from '../../../src/system.ts'
 
 /** A part that is longer lies in rows of its own, of this many characters. */
@@ -70,22 +70,6 @@ export class ObjectRecords {
 
   commit(units: readonly (readonly Put[])[]): (string | null)[] {
     return this.#transaction(() => units.map((unit) => this.#commitUnit(unit)))
-  }
-
-  take({ from, limit, into, score, stamp, unless = [], parts = [] }: Take): StoredRecord[] {
-    return this.#transaction(() => {
-      if (unless.some((key) => this.#get(key, []) !== null)) return []
-      const version = newVersion()
-      const found = from.flatMap((place) => this.#range({ place, limit })).sort(byScoreAndKey)
-      return found.slice(0, limit).map((before) => {
-        this.#write(
-          { key: before.key, expect: before.version, place: into, score, stamp },
-          before,
-          version,
-        )
-        return this.#get(before.key, parts) as StoredRecord
-      })
-    })
   }
 
   /**
@@ -318,10 +302,6 @@ function recordOf(row: SqlRow): StoredRecord {
     head: String(row['head']),
     tags: JSON.parse(String(row['tags'])) as Record<string, number>,
   }
-}
-
-function byScoreAndKey(a: StoredRecord, b: StoredRecord): number {
-  return a.score - b.score || (a.key < b.key ? -1 : 1)
 }
 
 function newVersion(): string {

@@ -1,13 +1,5 @@
 import type { DrainOptions, DrainReport } from '../../../src/main.ts'
-import type {
-  Answer,
-  Hint,
-  Put,
-  Query,
-  Store,
-  StoredRecord,
-  Take,
-} from '../../../src/store/store.ts'
+import type { Answer, Hint, Put, Query, Store } from '../../../src/store/store.ts'
 
 /** What an object answers to a commit. */
 export interface Committed {
@@ -22,7 +14,6 @@ export interface Committed {
 export interface ObjectCalls {
   read(query: Query): Answer | Promise<Answer>
   commit(units: readonly (readonly Put[])[], hint?: Hint): Promise<Committed>
-  take(request: Take): StoredRecord[] | Promise<StoredRecord[]>
   /** Null: the object has no handlers. */
   drain(options: DrainOptions): Promise<DrainReport | null>
 }

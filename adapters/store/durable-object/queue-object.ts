@@ -1,7 +1,7 @@
 import { DurableObject } from 'cloudflare:workers'
 import { consoleLogger } from '../../../src/logger.ts'
 import type { DrainOptions, DrainReport, JobQueueService } from '../../../src/main.ts'
-import type { Answer, Hint, Put, Query, StoredRecord, Take } from '../../../src/store/store.ts'
+import type { Answer, Hint, Put, Query } from '../../../src/store/store.ts'
 import { ObjectRecords } from './object-records.ts'
 import type { Committed, ObjectCalls, ObjectNamespace } from './object-store.ts'
 
@@ -63,11 +63,6 @@ export class QueueObject<Env extends object = object> extends DurableObject<Env>
     const rowsWritten = this.#records.rowsWritten - before
     if (versions.some((version) => version)) await this.#arm(this.#earliest(hint))
     return { versions, rowsWritten, drains: this.jobs !== undefined }
-  }
-
-  async take(request: Take): Promise<StoredRecord[]> {
-    await this.#heal()
-    return this.#records.take(request)
   }
 
   /** Runs what is due, and is set for what comes next; null: this class has no handlers. */
