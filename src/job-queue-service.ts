@@ -1,3 +1,4 @@
+import { AT_HAND } from './at-hand.ts'
 import type { Buffering, Companion, JobBuffer } from './companion.ts'
 import type { Job, JobId } from './job.ts'
 import type { JobListOptions, JobPage } from './job-list.ts'
@@ -184,22 +185,26 @@ export class JobQueueService {
    * @throws WherryError `input-invalid` when there is a buffer of its id.
    */
   addBuffer(buffer: JobBuffer): void {
-    this.#buffering.addBuffer(buffer)
+    const buffers = this.#buffers ?? AT_HAND.buffers?.(this)
+    if (buffers === undefined) {
+      throw refusal('buffer jobs', 'this bundle leaves that out', '`new JobBuffers(service)`')
+    }
+    buffers.addBuffer(buffer)
   }
 
   /** Lets the buffer collect no more. What it holds stays until a buffer of its id is flushed. */
   removeBuffer(buffer: JobBuffer): void {
-    this.#buffering.removeBuffer(buffer)
+    this.#buffers?.removeBuffer(buffer)
   }
 
   /** How many jobs are in these buffers; in all, when none is named. */
   async bufferSize(...buffers: (JobBuffer | string)[]): Promise<Record<string, number>> {
-    return this.#buffering.bufferSize(...buffers)
+    return (await this.#buffers?.bufferSize(...buffers)) ?? {}
   }
 
   /** Enqueues what these buffers hold (all, when none is named), reduced. Answers the added jobs. */
   async flush(...buffers: (JobBuffer | string)[]): Promise<Job[]> {
-    return this.#buffering.flush(...buffers)
+    return (await this.#buffers?.flush(...buffers)) ?? []
   }
 
   /** For runtime adapters: what kind of process this is. */
@@ -278,11 +283,6 @@ export class JobQueueService {
 
   get #buffers(): Buffering | undefined {
     return this.#companions.find((one): one is Companion & Buffering => one.offer !== undefined)
-  }
-
-  get #buffering(): Buffering {
-    if (this.#buffers) return this.#buffers
-    throw refusal('buffer', 'nothing does', '`new JobBuffers(service)`')
   }
 }
 

@@ -82,6 +82,7 @@ export type { TaskRun } from './schedule/task-record.ts'
 export { weekdayNames } from './schedule/weekday-names.ts'
 export { createMemoryStore, type MemoryStoreOptions } from './store/memory-store.ts'
 export type * from './store/store.ts'
+export { createUnstorageStore, type UnstorageStoreOptions } from './store/unstorage-store.ts'
 export {
   type JobUpdate,
   type JobUpdateObserver,

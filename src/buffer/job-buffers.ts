@@ -1,3 +1,4 @@
+import { AT_HAND } from '../at-hand.ts'
 import type { Clock } from '../clock.ts'
 import type { Buffering, Companion, JobBuffer } from '../companion.ts'
 import type { Job } from '../job.ts'
@@ -31,7 +32,8 @@ const LOOK_EVERY_MS = 5_000
 const ID_LENGTH_MAX = 100
 
 /**
- * Gives a service buffers: `service.addBuffer()`, `bufferSize()` and `flush()` work once it is made.
+ * The buffers of a service. `service.addBuffer()` makes them; an app that is bundled, or that wants
+ * another storage for them, makes them itself.
  *
  * @example
  * ```ts
@@ -178,3 +180,5 @@ export class JobBuffers implements Companion, Buffering {
     return nextDueAt
   }
 }
+
+AT_HAND.buffers = (service) => new JobBuffers(service)

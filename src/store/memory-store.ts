@@ -1,3 +1,4 @@
+import { AT_HAND } from '../at-hand.ts'
 import { type Clock, neverFalling, type Random } from '../clock.ts'
 import { systemClock, systemRandom } from '../system.ts'
 import { assertCommit, isWrite } from './commit-rules.ts'
@@ -97,3 +98,5 @@ class MemoryStore implements Store {
     this.#operations = addOperations(this.#operations, more)
   }
 }
+
+AT_HAND.memoryStore = createMemoryStore

@@ -1,3 +1,4 @@
+import { AT_HAND, type AtHand } from '../at-hand.ts'
 import type { WherryError } from '../errors.ts'
 import { refusal } from '../refusal.ts'
 import type { MemoryStoreOptions } from './memory-store.ts'
@@ -31,7 +32,7 @@ export function storeFrom(
   source: StorageSource | undefined,
   memory: MemoryStoreOptions,
 ): Store | PromiseLike<Store> {
-  if (source === undefined) return memoryStore(memory)
+  if (source === undefined) return atHand('memoryStore', 'storage: createMemoryStore()')(memory)
   if ('then' in source || 'commit' in source) return source
   if (!('getItem' in source)) throw refuse('a Store, a promise of one, or an unstorage Storage')
   const runtime = NATIVE[source.getMount?.('').driver?.name ?? '']
@@ -42,31 +43,19 @@ export function storeFrom(
 }
 
 /** One store for each `Storage`, however many services it is given to. */
-const generic = new WeakMap<object, Promise<Store>>()
+const generic = new WeakMap<object, Store>()
 
-async function genericStore(storage: StorageLike): Promise<Store> {
-  const remedy = 'createUnstorageStore(storage) of wherry/store/unstorage'
-  const module = await loaded<typeof import('./unstorage-store.ts')>('unstorage-store', remedy)
-  return module.createUnstorageStore(storage)
+function genericStore(storage: StorageLike): Store {
+  return atHand('unstorageStore', 'createUnstorageStore(storage)')(storage)
 }
 
-async function memoryStore(options: MemoryStoreOptions): Promise<Store> {
-  const remedy = 'storage: createMemoryStore()'
-  const module = await loaded<typeof import('./memory-store.ts')>('memory-store', remedy)
-  return module.createMemoryStore(options)
-}
-
-/**
- * Loads a store when it is asked for and in a way that no bundler follows: a bundle holds the stores
- * that it names. A Worker, whose isolates are many processes, is no place for either of these.
- */
-async function loaded<Module>(name: string, remedy: string): Promise<Module> {
-  const extension = import.meta.url?.endsWith('.ts') ? 'ts' : 'js'
-  try {
-    return await import(new URL(`./${name}.${extension}`, import.meta.url).href)
-  } catch {
-    throw refuse(remedy)
-  }
+function atHand<Kind extends 'memoryStore' | 'unstorageStore'>(
+  kind: Kind,
+  remedy: string,
+): NonNullable<AtHand[Kind]> {
+  const make = AT_HAND[kind]
+  if (make === undefined) throw refuse(remedy)
+  return make
 }
 
 function refuse(expected: string): WherryError {

@@ -1,3 +1,4 @@
+import { AT_HAND } from '../at-hand.ts'
 import { type Clock, neverFalling, type Random } from '../clock.ts'
 import { WherryError } from '../errors.ts'
 import { systemClock, systemRandom } from '../system.ts'
@@ -224,3 +225,5 @@ async function partsOf(
   if (texts.includes(null)) return null
   return Object.fromEntries(entries.map(([name], i) => [name, texts[i] as string]))
 }
+
+AT_HAND.unstorageStore = createUnstorageStore

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { AT_HAND } from '../../src/at-hand.ts'
 import {
   createMemoryStore,
   InMemoryJobBufferStorageStrategy,
@@ -158,8 +159,22 @@ describe('§2.4 a buffer', () => {
     expect(() => service.addBuffer(one)).toThrow(named)
   })
 
-  test('a service without JobBuffers names them', () => {
-    expect(() => new Workbench().service().addBuffer(buffer())).toThrow('new JobBuffers(service)')
+  test('a service makes them at its first buffer, and has none until then', async () => {
+    const service = new Workbench().service()
+    const queue = await service.createQueue({ name: 'q' })
+    expect([await service.bufferSize(), await service.flush()]).toEqual([{}, []])
+    service.addBuffer(buffer())
+    await queue.add(1)
+    expect(await service.bufferSize()).toEqual({ all: 1 })
+    expect((await service.flush()).map(({ data }) => data)).toEqual([1])
+  })
+
+  test('in a bundle that leaves them out, the app is told what to name', () => {
+    const { buffers, ...others } = AT_HAND
+    delete AT_HAND.buffers
+    const service = new Workbench().service()
+    expect(() => service.addBuffer(buffer())).toThrow('new JobBuffers(service)')
+    Object.assign(AT_HAND, { ...others, buffers })
   })
 })
 

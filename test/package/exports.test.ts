@@ -38,6 +38,7 @@ test('the exported names are these', () => {
       "WherryError",
       "consoleLogger",
       "createMemoryStore",
+      "createUnstorageStore",
       "exponentialBackoff",
       "isInspectableJobQueueStrategy",
       "silentLogger",
