@@ -57,7 +57,10 @@ export interface Serving {
   close(): Promise<void>
 }
 
-/** `memory:`, `sqlite:./jobs.db`, `fs:./jobs`, an unstorage driver, a `Storage` or a `Store`. */
+/**
+ * `deno-kv:` (Deno's default database), `memory:`, `sqlite:./jobs.db`, `fs:./jobs`, an unstorage driver,
+ * a `Storage` or a `Store`.
+ */
 export function openStore(given: StorageGiven, _env?: Environment): Promise<Store> {
   return openFrom(given, LOCAL_STORES)
 }

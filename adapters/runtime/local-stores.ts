@@ -2,6 +2,7 @@
 import process from 'node:process'
 import { createMemoryStore, type Store } from '../../src/main.ts'
 import { refusal } from '../../src/refusal.ts'
+import type { DenoKv } from '../store/deno-kv.ts'
 import type { RedisClient } from '../store/redis.ts'
 import type { DriverLike, StoreKinds } from './open-store.ts'
 import type { StorageUrl } from './storage-url.ts'
@@ -18,6 +19,10 @@ export const LOCAL_STORES: StoreKinds = {
       const { createFsStore } = await import('../store/fs.ts')
       return createFsStore(path, { base })
     },
+    'deno-kv': async ({ path, base }) => {
+      const { createDenoKvStore } = await import('../store/deno-kv.ts')
+      return createDenoKvStore(path, { base })
+    },
     redis: openRedis,
     rediss: openRedis,
     postgres: openPostgres,
@@ -32,6 +37,8 @@ export const LOCAL_STORES: StoreKinds = {
   drivers: {
     fs: openFolder,
     'fs-lite': openFolder,
+    'deno-kv': openDenoKv,
+    'deno-kv-node': openDenoKv,
     db0: openDatabase,
     upstash: async (driver) => {
       const borrowed = (await driver.getInstance?.()) as UpstashClient
@@ -62,6 +69,12 @@ async function openRedis({ href, base }: StorageUrl): Promise<Store> {
 async function openPostgres({ href, base }: StorageUrl): Promise<Store> {
   const { createPostgresStore } = await import('../store/postgres.ts')
   return createPostgresStore(withoutBase(href), { base })
+}
+
+/** The database is open here; whoever made the Storage closes it. */
+async function openDenoKv(driver: DriverLike): Promise<Store> {
+  const { createDenoKvStore } = await import('../store/deno-kv.ts')
+  return createDenoKvStore((await driver.getInstance?.()) as DenoKv, { base: baseOf(driver) })
 }
 
 /** By its dialect. The table that the driver would use is left alone. */
