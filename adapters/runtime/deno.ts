@@ -58,7 +58,7 @@ export interface Serving {
 }
 
 /**
- * A store of a URL (`sqlite:./jobs.db`, `redis://localhost`, `fs:./jobs`, `memory:`, …), an unstorage
+ * A store of a URL (`deno-kv:`, `sqlite:./jobs.db`, `redis://localhost`, `fs:./jobs`, `memory:`, …), an unstorage
  * driver, a `Storage` or a `Store`. `env` has what URLs should not hold; default `Deno.env`.
  *
  * @throws WherryError `input-invalid` for an unknown scheme, with the list of known ones.

@@ -1,6 +1,7 @@
 /** The stores of the runtimes that have files: Node, Deno and Bun. */
 import { createMemoryStore, type Store } from '../../src/main.ts'
 import { refusal } from '../../src/refusal.ts'
+import type { DenoKv } from '../store/deno-kv.ts'
 import type { RedisClient } from '../store/redis.ts'
 import { baseOf, type DriverLike, type StoreKinds } from './open-store.ts'
 import type { Environment } from './setup.ts'
@@ -30,6 +31,10 @@ const LOCAL_SCHEMES: StoreKinds['schemes'] = {
     const { createFsStore } = await import('../store/fs.ts')
     return createFsStore(path, { base })
   },
+  'deno-kv': async ({ path, base }) => {
+    const { createDenoKvStore } = await import('../store/deno-kv.ts')
+    return createDenoKvStore(path, { base })
+  },
   redis: openRedis,
   rediss: openRedis,
   postgres: openPostgres,
@@ -39,6 +44,8 @@ const LOCAL_SCHEMES: StoreKinds['schemes'] = {
 const LOCAL_DRIVERS: StoreKinds['drivers'] = {
   fs: openFolder,
   'fs-lite': openFolder,
+  'deno-kv': openDenoKv,
+  'deno-kv-node': openDenoKv,
   db0: openDatabase,
   redis: async (driver, client) => {
     const { createRedisStore } = await import('../store/redis.ts')
@@ -55,6 +62,12 @@ async function openRedis({ href, base }: StorageUrl): Promise<Store> {
 async function openPostgres({ href, base }: StorageUrl): Promise<Store> {
   const { createPostgresStore } = await import('../store/postgres.ts')
   return createPostgresStore(withoutBase(href), { base })
+}
+
+/** The database is open here; whoever made the Storage closes it. */
+async function openDenoKv(driver: DriverLike, database: unknown): Promise<Store> {
+  const { createDenoKvStore } = await import('../store/deno-kv.ts')
+  return createDenoKvStore(database as DenoKv, { base: baseOf(driver) })
 }
 
 /** By its dialect. The table that the driver would use is left alone. */

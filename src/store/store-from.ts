@@ -16,6 +16,8 @@ export type StorageSource = Store | PromiseLike<Store> | (StorageLike & Mounts)
 /** Drivers whose own client makes a better store than their items do, and who opens that. */
 const NATIVE: Readonly<Record<string, string>> = {
   'cloudflare-kv-binding': 'cloudflare',
+  'deno-kv': 'deno',
+  'deno-kv-node': 'node',
   fs: 'node',
   'fs-lite': 'node',
   db0: 'node',

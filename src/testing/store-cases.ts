@@ -217,7 +217,7 @@ const lists: StoreCase[] = [
       const scores: [string, number][] = [
         ['z', -max],
         ['c', -5],
-        ['b', 0],
+        ['b', -0],
         ['a', 0],
         ['B', 0],
         ['d', 1],
@@ -227,7 +227,8 @@ const lists: StoreCase[] = [
       for (const [key, score] of scores) await put(store, created(key, { score }))
       const { ranges } = await trial.read({ ranges: [{ place: PLACE, limit: 99 }] })
       assert.deepEqual(
-        ranges[0]?.map(({ key, score }) => [key, score]),
+        // A score of −0 is 0, and nobody's order depends on it.
+        ranges[0]?.map(({ key, score }) => [key, score + 0]),
         [
           ['z', -max],
           ['c', -5],
@@ -441,6 +442,31 @@ const units: StoreCase[] = [
     },
   },
   {
+    name: 'expectations hold or fail by what is there, not by what this handle saw last',
+    needs: { guarantee: 'process', unitPuts: 2 },
+    async run(trial) {
+      const { assert, store } = trial
+      const other = await trial.second()
+      const first = await put(store, created('a'))
+      const see = (): Promise<unknown> =>
+        trial.read({ get: ['a'], ranges: [{ place: PLACE, limit: 9 }] })
+      await see()
+      const second = await put(other, { key: 'a', expect: first, head: 'second' })
+      assert.deepEqual(await store.commit([[{ key: 'a', expect: first, head: 'x' }]]), [null])
+      const checks = (key: string, seen: string, now: string | null): Put[][] => [
+        [created(`${key}.seen`), { key: 'a', expect: seen }],
+        [created(`${key}.now`), { key: 'a', expect: now }],
+      ]
+      const [seen, now] = await store.commit(checks('k', first, second))
+      assert.deepEqual([seen, now === null], [null, false])
+      const third = await put(store, { key: 'a', expect: second, head: 'third' })
+      await see()
+      await put(other, { key: 'a', expect: third, drop: true })
+      const [gone, absent] = await store.commit(checks('l', third, null))
+      assert.deepEqual([gone, absent === null], [null, false])
+    },
+  },
+  {
     name: 'forty rivals for one record: exactly one wins',
     needs: { guarantee: 'process' },
     async run(trial) {
@@ -574,6 +600,41 @@ const limits: StoreCase[] = [
       await assert.rejects(store.commit([[created('other')], over]), { name: 'TypeError' })
       const { got } = await trial.read({ get: ['other', 'over0'] })
       assert.deepEqual(got, [null, null])
+    },
+  },
+  {
+    name: 'a large unit, with the longest keys, places and heads, is added, moved and dropped',
+    needs: { guarantee: 'process' },
+    async run(trial) {
+      const { assert, store } = trial
+      const { unitPuts, keyBytes } = store.limits
+      const n = Math.min(unitPuts, 50)
+      const long = (name: string, bytes: number): string => name.padEnd(bytes, '.')
+      const keys = Array.from({ length: n }, (_, i) => long(`j/${i}`, keyBytes))
+      const places = (kind: string): string[] => keys.map((_, i) => long(`r/${kind}${i}`, 420))
+      const texts = (letter: string): Partial<Put> => ({
+        head: letter.repeat(HEAD_BYTES_MAX),
+        parts: { data: letter.repeat(8_000) },
+      })
+      const from = places('from')
+      const to = places('to')
+      const adds = keys.map((key, i) => created(key, { place: from[i] as string, ...texts('a') }))
+      const first = await put(store, ...adds)
+      const moves = keys.map((key, i) => ({ key, expect: first, place: to[i] as string }))
+      const second = await put(store, ...moves.map((move) => ({ ...move, ...texts('b') })))
+      const { got, ranges, counts } = await trial.read({
+        get: keys,
+        parts: ['data'],
+        ranges: [{ place: to[0] as string, limit: 9 }],
+        counts: [from[0] as string, to[0] as string],
+      })
+      assert.deepEqual(
+        got.map((record) => [record?.version, record?.place, record?.parts?.['data']?.[7_999]]),
+        to.map((place) => [second, place, 'b']),
+      )
+      assert.deepEqual([ranges[0]?.map(({ key }) => key), counts], [[keys[0]], [0, 1]])
+      await put(store, ...keys.map((key) => ({ key, expect: second, drop: true as const })))
+      assert.deepEqual(await keysOf(trial, { prefix: 'j/', limit: 9 }), [])
     },
   },
   {

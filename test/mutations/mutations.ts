@@ -296,4 +296,32 @@ export const MUTATIONS: readonly Mutation[] = [
     replace: 'const slot = this.#slots.get(key)?.current ?? this.#newSlot()',
     tests: ['test/store/unstorage-crash.test.ts', 'test/store/unstorage-faults.test.ts'],
   },
+  {
+    rule: 'Deno KV: a commit that was sent again knows that it was done',
+    file: 'adapters/store/deno-kv/access.ts',
+    find: '?? (await this.#before(key, token))',
+    replace: '?? null',
+    tests: ['test/conformance/deno-kv.test.ts'],
+  },
+  {
+    rule: 'Deno KV: what another process wrote is read, whatever is remembered',
+    file: 'adapters/store/deno-kv/commit.ts',
+    find: 'every(({ expect }) => expect === found?.row.version)',
+    replace: 'some(({ expect }) => expect === found?.row.version)',
+    tests: ['test/conformance/deno-kv.test.ts'],
+  },
+  {
+    rule: 'Deno KV: a file that is locked is tried again',
+    file: 'adapters/store/deno-kv/access.ts',
+    find: 'if (!isLock(error)) throw error',
+    replace: 'throw error',
+    tests: ['test/store/deno-kv-store.test.ts'],
+  },
+  {
+    rule: 'Deno KV: who deletes abandoned texts takes their list first',
+    file: 'adapters/store/deno-kv/texts.ts',
+    find: '(await this.#access.commit(claim)) !== null',
+    replace: 'claim !== null',
+    tests: ['test/store/deno-kv-store.test.ts'],
+  },
 ]

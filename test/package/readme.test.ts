@@ -44,6 +44,16 @@ test('the first code of the README runs against the packed package', () => {
   expect(output).toBe('cat.png@320 true\n')
 })
 
+test('a store whose package is not installed names it', () => {
+  const code = `import { openStore } from 'wherry/runtime/node'
+    const store = await openStore('deno-kv:./jobs.kv')
+    await store.read({}).catch(({ code, message }) => console.log(code, message))`
+  writeFileSync(join(folder, 'missing.ts'), code)
+  const output = execFileSync(process.execPath, ['missing.ts'], { cwd: folder, encoding: 'utf8' })
+  expect(output).toContain('store-unavailable')
+  expect(output).toContain('npm install @deno/kv')
+})
+
 test('the tarball holds what it should', () => {
   const files = readdirSync(join(folder, 'node_modules/wherry'), {
     recursive: true,

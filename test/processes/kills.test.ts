@@ -11,7 +11,7 @@ import { openStore } from '../../adapters/runtime/node.ts'
 import { JobQueueService, silentLogger } from '../../src/main.ts'
 import { PostgresServer, postgresMissing } from '../support/postgres-server.ts'
 import { RedisServer, redisMissing } from '../support/redis-server.ts'
-import { end, type RunStart, readStarts, startWorker } from './workers.ts'
+import { end, type RunStart, type Runtime, readStarts, startWorker } from './workers.ts'
 
 const LONG = process.env['WHERRY_LONG'] === '1'
 const JOBS = LONG ? 5_000 : 1_500
@@ -38,12 +38,20 @@ interface Subject {
   readonly on: string
   readonly missing: string | null
   readonly url: () => string
+  /** What the workers run on, in turn. Default: Node. */
+  readonly runtimes?: readonly Runtime[]
   /** What else goes wrong, at every fourth kill. */
   readonly fault?: () => void
 }
 
 const SUBJECTS: readonly Subject[] = [
   { on: 'sqlite', missing: null, url: () => `sqlite:${join(folder, 'jobs.db')}` },
+  {
+    on: 'deno-kv',
+    missing: null,
+    url: () => `deno-kv:${join(folder, 'jobs.kv')}`,
+    runtimes: ['node', 'deno'],
+  },
   { on: 'redis', missing: redisMissing, url: () => redis?.url ?? '' },
   { on: 'postgres', missing: postgresMissing, url: () => postgres?.url ?? '' },
   {
@@ -57,7 +65,8 @@ const SUBJECTS: readonly Subject[] = [
   },
 ]
 
-describe.each(SUBJECTS)('workers that are killed, on $on', ({ on, missing, url, fault }) => {
+describe.each(SUBJECTS)('workers that are killed, on $on', (subject) => {
+  const { on, missing, url, fault } = subject
   test('no job is lost or settled twice, and none waits longer than its lease', {
     timeout: 180_000,
   }, async ({ skip }) => {
@@ -68,7 +77,7 @@ describe.each(SUBJECTS)('workers that are killed, on $on', ({ on, missing, url, 
     const data = (i: number): number => (LONG ? 40 + (i % 40) : 20 + (i % 40))
     const additions = Array.from({ length: JOBS }, (_, i) => ({ data: data(i) }))
     const jobs = await queue.addMany(additions)
-    const { workers, killedAt } = await killSome(url(), log, fault)
+    const { workers, killedAt } = await killSome(subject, log)
     const completed = async (): Promise<number | undefined> =>
       (await service.counts().catch(() => null))?.get('count')?.COMPLETED
     while ((await completed()) !== JOBS) await new Promise((resolve) => setTimeout(resolve, 100))
@@ -95,18 +104,20 @@ describe.each(SUBJECTS)('workers that are killed, on $on', ({ on, missing, url, 
 
 /** Starts four workers, and kills and replaces one after the other. */
 async function killSome(
-  url: string,
+  { url, runtimes = ['node'], fault }: Subject,
   log: string,
-  fault: Subject['fault'],
 ): Promise<{ workers: ChildProcess[]; killedAt: Map<number, number> }> {
-  const workers = await Promise.all(Array.from({ length: 4 }, () => startWorker(url, log)))
+  let started = 0
+  const start = (): Promise<ChildProcess> =>
+    startWorker(url(), log, LEASE_MS, runtimes[started++ % runtimes.length])
+  const workers = await Promise.all(Array.from({ length: 4 }, start))
   const killedAt = new Map<number, number>()
   for (let kills = 1; kills <= KILLS; kills++) {
     const killed = workers.shift() as ChildProcess
     killedAt.set(Number(killed.pid), Date.now())
     await end(killed, 'SIGKILL')
     if (kills % 4 === 0) fault?.()
-    workers.push(await startWorker(url, log))
+    workers.push(await start())
     await new Promise((resolve) => setTimeout(resolve, EVERY_MS))
   }
   return { workers, killedAt }

@@ -3,14 +3,26 @@ import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
+const ROOT = join(import.meta.dirname, '../..')
+
+export type Runtime = 'node' | 'deno'
+
+/** How a program is run on each. */
+const COMMANDS: Readonly<Record<Runtime, readonly [command: string, ...options: string[]]>> = {
+  node: [process.execPath],
+  deno: [join(ROOT, 'node_modules/.bin/deno'), 'run', '-A'],
+}
+
 /** Starts a worker process on the storage; resolves when it runs. */
 export async function startWorker(
   storage: string,
   log: string,
   leaseMs = 1_000,
+  runtime: Runtime = 'node',
 ): Promise<ChildProcess> {
-  const args = [join(import.meta.dirname, 'worker.ts'), storage, log, String(leaseMs)]
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+  const [command, ...options] = COMMANDS[runtime]
+  const args = [...options, 'test/processes/worker.ts', storage, log, String(leaseMs)]
+  const child = spawn(command, args, { cwd: ROOT, stdio: ['ignore', 'pipe', 'inherit'] })
   await once(child.stdout as NodeJS.ReadableStream, 'data')
   return child
 }

@@ -7,6 +7,11 @@
 import assert from 'node:assert/strict'
 import process from 'node:process'
 import { runStoreCase, type StoreSubject, storeCases } from '../../src/testing/main.ts'
+import {
+  denoKvServerSubject,
+  denoKvSubject,
+  removeDenoKvFolders,
+} from '../conformance/deno-kv-subject.ts'
 import { fsSubject, removeFolders, sqliteSubject } from '../conformance/file-subjects.ts'
 import { closePostgresStores, postgresSubject } from '../conformance/postgres-subject.ts'
 import { closeRedisStores, redisSubject } from '../conformance/redis-subject.ts'
@@ -20,6 +25,8 @@ const subjects: Readonly<Record<string, StoreSubject>> = {
   'simulated KV': simulatedKVSubject(SEED),
   sqlite: sqliteSubject(SEED),
   fs: fsSubject(SEED),
+  'deno-kv': denoKvSubject(SEED),
+  ...(urls['denoKv'] && { 'deno-kv on a server': denoKvServerSubject(urls['denoKv'], SEED) }),
   ...(urls['redis'] && { redis: redisSubject(urls['redis'], SEED) }),
   ...(urls['upstash'] && { upstash: upstashSubject(urls['upstash'], urls['token'] ?? '', SEED) }),
   ...(urls['postgres'] && { postgres: postgresSubject(urls['postgres'], SEED) }),
@@ -36,4 +43,5 @@ for (const [subject, opens] of Object.entries(subjects)) {
   }
 }
 removeFolders()
+removeDenoKvFolders()
 await Promise.all([closeRedisStores(), closePostgresStores()])

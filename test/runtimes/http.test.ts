@@ -29,6 +29,11 @@ const SERVERS: Readonly<
     start: () =>
       start(bin('deno'), ['run', '-A', app('deno')], settings(`sqlite:${folder}/deno.db`)),
   },
+  'Deno on Deno KV': {
+    runtime: 'deno',
+    start: () =>
+      start(bin('deno'), ['run', '-A', app('deno')], settings(`deno-kv:${folder}/deno.kv`)),
+  },
   'Bun on sqlite': {
     runtime: 'bun',
     start: () => start(bin('bun'), ['run', app('bun')], settings(`sqlite:${folder}/bun.db`)),

@@ -7,6 +7,8 @@ import postgresql from 'db0/connectors/postgresql'
 import { createStorage } from 'unstorage'
 import cloudflareKV from 'unstorage/drivers/cloudflare-kv-binding'
 import db0 from 'unstorage/drivers/db0'
+import denoKv from 'unstorage/drivers/deno-kv'
+import denoKvNode from 'unstorage/drivers/deno-kv-node'
 import fsLite from 'unstorage/drivers/fs-lite'
 import memory from 'unstorage/drivers/memory'
 import redis from 'unstorage/drivers/redis'
@@ -34,6 +36,8 @@ test('a Storage will do as storage; services that are given the same one share i
 
 test.each([
   ['fs-lite', fsLite({ base: '/nowhere' }), 'wherry/runtime/node'],
+  ['deno-kv', denoKv({ path: '/nowhere' }), 'wherry/runtime/deno'],
+  ['deno-kv-node', denoKvNode({ path: '/nowhere' }), 'wherry/runtime/node'],
   ['redis', redis({ url: 'redis://nowhere' }), 'wherry/runtime/node'],
   ['cloudflare-kv-binding', cloudflareKV({ binding: {} as never }), 'wherry/runtime/cloudflare'],
 ])(
@@ -71,6 +75,7 @@ test('openStore() takes a URL, a driver, a Storage and a Store', async () => {
   expect(await openStore(own)).toBe(own)
   expect((await openStore('memory:')).name).toBe('memory')
   expect((await openStore('sqlite:./x.db?base=jobs')).guarantee).toBe('atomic')
+  expect((await openStore('deno-kv:./x.kv?base=jobs')).name).toBe('deno-kv')
   expect((await openStore('redis://user:secret@nowhere/1?base=jobs')).name).toBe('redis')
   expect((await openStore(memory())).name).toBe('memory')
   expect((await openStore(createStorage({ driver: memory() }))).guarantee).toBe('process')
