@@ -1,8 +1,8 @@
 import { type Random, randomToken } from '../clock.ts'
 import { encode } from '../codec.ts'
 import { messageOf, WherryError } from '../errors.ts'
-import type { Job } from '../job.ts'
-import { assertId } from '../job-id.ts'
+import type { Job, JobId } from '../job.ts'
+import { assertId, isGeneratedId } from '../job-id.ts'
 import type { JobOptions } from '../job-queue-strategy.ts'
 import { JobState, transition } from '../lifecycle.ts'
 import { isLonger } from '../store/commit-rules.ts'
@@ -30,6 +30,8 @@ export interface Addition {
 
 /** Commits of one add whose fate stays unknown, before its caller is told so. */
 const ADD_TRIES = 4
+/** Ids of one job that a generator may give and that are taken. */
+const DRAWS_MAX = 10
 
 /** Stores new jobs. */
 export class JobAdder {
@@ -44,7 +46,9 @@ export class JobAdder {
   async add(additions: readonly Addition[]): Promise<JobRecord[]> {
     const prepared = await this.prepare(additions)
     await this.#refuseTaken(prepared)
-    const { done, failed } = await outcomesOf(prepared.map((record) => this.#store(record)))
+    const { done, failed } = await outcomesOf(
+      prepared.map((record, i) => this.#storeOnce(record, chosenId(additions[i] as Addition))),
+    )
     if (failed) throw failed.reason
     return [...done]
   }
@@ -63,7 +67,7 @@ export class JobAdder {
     const retries = setRetries(queueName, job)
     assertQueueName(queueName)
     assertJobOptions({ ...options, retries })
-    const ownId = options.id ?? job.id
+    const ownId = chosenId({ job, options })
     const id = String(ownId ?? newId())
     assertId(id)
     const now = session.clock.now()
@@ -97,7 +101,8 @@ export class JobAdder {
       nonce: randomToken(random, 10),
       owner: '',
       errorIsCut: false,
-      isOwnId: ownId !== null && ownId !== undefined,
+      // A generator of the user's own need not make them in the order of time.
+      isOwnId: ownId !== null || !isGeneratedId(id),
       parts: partsOf(job, store),
     }
     const leaseMs = bornLeasedMs(record, store)
@@ -113,6 +118,9 @@ export class JobAdder {
 
   /** A race may still be lost in the commit; this is what lets a batch be refused as a whole. */
   async #refuseTaken(records: readonly JobRecord[]): Promise<void> {
+    // Of a single one its commit tells, where a commit can tell.
+    const isEventual = this.#options.session.opened?.guarantee === 'eventual'
+    if (records.length === 1 && !isEventual) return
     const own = records.filter(({ isOwnId }) => isOwnId)
     const ids = new Set<string>()
     for (const { id } of own) {
@@ -140,6 +148,21 @@ export class JobAdder {
     })
     await Promise.all(unknown.map((name) => this.#options.session.commit([put(name)])))
     for (const name of news) this.#knownQueues.add(name)
+  }
+
+  /** An id that nobody chose and that is taken is drawn again. */
+  async #storeOnce(record: JobRecord, chosen: JobId | null): Promise<JobRecord> {
+    for (let draw = 1; ; draw++) {
+      try {
+        return await this.#store(record)
+      } catch (error) {
+        const taken = error instanceof WherryError && error.code === 'id-taken'
+        if (!taken || chosen !== null || draw === DRAWS_MAX) throw error
+        const id = this.#options.newId()
+        assertId(id)
+        record = { ...record, id, key: jobKey(id), isOwnId: !isGeneratedId(id) }
+      }
+    }
   }
 
   async #store(record: JobRecord): Promise<JobRecord> {
@@ -177,6 +200,10 @@ export class JobAdder {
     if (found.nonce !== record.nonce) throw idTaken(record.id)
     return { ...found, parts: record.parts }
   }
+}
+
+function chosenId({ job, options }: Addition): JobId | null {
+  return options.id ?? job.id
 }
 
 function partsOf(job: Job, { limits, name }: Store): Record<string, string> {

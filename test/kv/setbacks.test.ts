@@ -287,6 +287,31 @@ describe('an id of one’s own that looks generated', () => {
   })
 })
 
+describe('ids of a generator of one’s own', () => {
+  test('are drawn again when they are taken, and given up when they always are', async () => {
+    const ids = ['a', 'a', 'a', 'b']
+    const { jobs } = world({ newId: () => ids.shift() ?? 'b' })
+    const queue = await jobs.createQueue({ name: 'a' })
+    expect([(await queue.add(1)).id, (await queue.add(2)).id]).toEqual(['a', 'b'])
+    await expect(queue.add(3)).rejects.toMatchObject({ code: 'id-taken' })
+    expect((await jobs.findMany()).totalItems).toBe(2)
+  })
+
+  test('are found in a long list, whatever their order', async () => {
+    let left = 5_000
+    const { jobs } = world({ newId: () => String(left--) })
+    const queue = await jobs.createQueue<number>({ name: 'a' })
+    await queue.addMany(Array.from({ length: 2_100 }, (_, data) => ({ data })))
+    const page = {
+      take: 2,
+      filter: { queueName: { eq: 'a' } },
+      sort: { createdAt: 'ASC' },
+    } as const
+    const { items, totalItems } = await jobs.findMany(page)
+    expect([items.length, totalItems]).toEqual([2, 2_100])
+  })
+})
+
 test('a prefix keeps the settled jobs of another system', async () => {
   const { clock, store } = world()
   const [a, b] = ['a-', 'b-'].map((prefix) => {
