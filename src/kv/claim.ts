@@ -88,19 +88,26 @@ export class Claim {
 
   /** Ends the claim. A job that was cancelled meanwhile is acknowledged instead. */
   settle(change: Change): Promise<ChangeResult> {
-    return this.#change(() => change)
+    return this.#inTurn(() =>
+      this.#apply(() => (this.#over === 'cancelled' ? ACKNOWLEDGEMENT : change)),
+    )
   }
 
+  /** A change on the way. Once the claim is over there are none: its end alone is left to store. */
   #change(changeOf: (life: JobLife) => Change): Promise<ChangeResult> {
+    return this.#inTurn(async () => this.#over ?? this.#apply(changeOf))
+  }
+
+  #inTurn(act: () => Promise<ChangeResult>): Promise<ChangeResult> {
     this.#pending++
-    const result = this.#tail.then(() => this.#apply(changeOf)).finally(() => this.#pending--)
+    const result = this.#tail.then(act).finally(() => this.#pending--)
     this.#tail = result.catch(() => {})
     return result
   }
 
   async #apply(changeOf: (life: JobLife) => Change): Promise<ChangeResult> {
     for (let rebuild = 0; rebuild < REBUILDS_MAX; rebuild++) {
-      const change = this.#over === 'cancelled' ? ACKNOWLEDGEMENT : changeOf(this.#record.life)
+      const change = changeOf(this.#record.life)
       const next = this.#next(change)
       if (next === null) return this.#over ?? 'lost'
       const version = await this.#commit(next, change)

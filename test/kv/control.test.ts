@@ -82,6 +82,21 @@ describe('cancelJob()', () => {
     expect(bench.calls).toHaveLength(2)
   })
 
+  test('twice, of a running job: nobody says that its handler has stopped before it has', async () => {
+    const bench = new Workbench()
+    const { service, queue } = await bench.worker()
+    const { id } = await queue.add(null)
+    await bench.settle()
+    for (let i = 0; i < 2; i++) {
+      await service.cancelJob(id as string)
+      bench.call(0).job.setProgress(10 * i)
+      await bench.clock.advance(2_000)
+    }
+    expect((await refusal(() => service.retryJob(id as string))).code).toBe('job-unsettled')
+    await bench.call(0).finish()
+    expect(await service.retryJob(id as string)).toMatchObject({ state: 'PENDING' })
+  })
+
   test('frees the slot of a handler that does not listen when its lease is over', async () => {
     const bench = new Workbench()
     const { service, queue } = await bench.worker({ leaseMs: 9_000 })
