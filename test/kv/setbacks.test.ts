@@ -72,6 +72,21 @@ describe('stopping', () => {
     expect((await jobs.findOne(String(job.id)))?.state).toBe('PENDING')
   })
 
+  test('is not over before such a claim has been given back', async () => {
+    const { clock, store, jobs } = world()
+    const queue = await jobs.createQueue({ name: 'a', process: async () => {} })
+    const job = await queue.add(1)
+    const commit = store.commit.bind(store)
+    store.commit = async (...request) => {
+      await new Promise<void>((done) => clock.setTimeout(done, 200))
+      return commit(...request)
+    }
+    void jobs.start()
+    await clock.advance(100)
+    await settled(clock, jobs.stop())
+    expect(await jobs.findOne(String(job.id))).toMatchObject({ state: 'PENDING', attempts: 0 })
+  })
+
   test('close() gives back what a drain runs, and waits for that', async () => {
     const { clock, jobs } = world()
     const queue = await jobs.createQueue({
