@@ -2,7 +2,7 @@ import { WherryError } from '../errors.ts'
 import { type JobEvent, type JobLife, transition } from '../lifecycle.ts'
 import type { Put, StoredRecord, Wake } from '../store/store.ts'
 import { decodeRecord, encodeRecord, encodeStamp, type JobRecord, stampOf } from './job-record.ts'
-import { channelOf, kindOf, PLACES } from './layout.ts'
+import { cancelChannelOf, channelOf, kindOf, PLACES } from './layout.ts'
 import type { StoreSession } from './store-session.ts'
 
 /** What became of a change to a claimed job. */
@@ -200,9 +200,10 @@ function decodeOwn(record: StoredRecord | null): JobRecord | null {
   }
 }
 
-/** A job that goes back into the line wakes whoever waits for one. */
+/** A job that goes back into the line wakes whoever waits for one; a cancelled one, its holder. */
 export function wakeOf({ queueName, life }: JobRecord, now: number): Wake[] {
   const kind = kindOf(life, now)
+  if (kind === 'cancelling') return [{ channel: cancelChannelOf(queueName), at: now }]
   const runnable = PLACES[kind].class === 'r'
   if (!runnable && PLACES[kind].class !== 'd') return []
   return [{ channel: channelOf(queueName), at: runnable ? now : (life.runAt ?? now) }]

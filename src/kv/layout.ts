@@ -134,6 +134,11 @@ export function channelOf(queueName: string): string {
   return `queue/${encodeName(queueName)}`
 }
 
+/** Where a cancellation of a job of the queue that runs is told. */
+export function cancelChannelOf(queueName: string): string {
+  return `cancel/${encodeName(queueName)}`
+}
+
 const NAME_LENGTH_MAX = 100
 const PLAIN_NAME = /^[A-Za-z0-9._-]+$/
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused

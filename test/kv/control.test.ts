@@ -1,5 +1,5 @@
 import { describe, expect, test, vi } from 'vitest'
-import { type JobQueue, type JobQueueService, WherryError } from '../../src/main.ts'
+import { type JobQueue, type JobQueueService, type Store, WherryError } from '../../src/main.ts'
 import { Workbench } from '../support/workbench.ts'
 
 /** What was refused, and how. */
@@ -49,15 +49,21 @@ describe('cancelJob()', () => {
     expect(bench.calls).toHaveLength(1)
   })
 
-  test('of a job that runs elsewhere: its signal aborts with the next renewal', async () => {
+  test.each<[string, Partial<Store>, number]>([
+    ['at once, where the store tells', {}, 0],
+    ['within a second, where it tells nothing', { subscribe: undefined } as never, 1_000],
+    ['with the next renewal, if it was not told', { subscribe: () => () => {} }, 3_000],
+  ])('of a job that runs elsewhere: its signal aborts %s', async (_when, change, ms) => {
     const bench = new Workbench()
-    const { queue } = await bench.worker({ leaseMs: 9_000 })
+    Object.assign(bench.store, change)
+    const { queue } = await bench.worker({ leaseMs: 9_000, pollInterval: 20 })
     const other = bench.service()
     const { id } = await queue.add(null, { retries: 1 })
-    await bench.settle()
+    await bench.clock.advance(20)
     await other.cancelJob(id as string)
-    expect(bench.call(0).context.signal.aborted).toBe(false)
-    await bench.clock.advance(3_000)
+    await bench.clock.advance(Math.max(0, ms - 100))
+    expect(bench.call(0).context.signal.aborted).toBe(ms === 0)
+    await bench.clock.advance(ms > 0 ? 100 : 0)
     expect(bench.call(0).context.signal.aborted).toBe(true)
     await bench.call(0).fail(new Error('stopped'))
     expect(await other.findOne(id as string)).toMatchObject({
