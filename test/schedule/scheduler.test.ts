@@ -381,6 +381,26 @@ describe('exactly one job an occurrence', () => {
     expect(bench.minutes()).toEqual([3])
   })
 
+  test('with ids of one’s own, and a run by hand whose id is taken draws another', async () => {
+    const bench = new Bench()
+    const ids = ['taken', 'taken', 'free']
+    const service = bench.service({ newId: () => ids.shift() ?? 'none' })
+    const runId = (taskId: string, at: Date): string =>
+      `${taskId}_${(at.getTime() - START) / 1_000}`
+    const scheduler = new Scheduler(service, { tasks: [bench.task(quick(bench))], runId })
+    const other = await service.createQueue({ name: 'other' })
+    await other.add(null)
+    await service.start()
+    await bench.clock.advance(MINUTE)
+    expect((await scheduler.runTask('clean-up')).id).toBe('free')
+    await bench.settle()
+    expect(bench.minutes()).toEqual([1, null])
+    expect((await scheduler.history('clean-up')).map(({ jobId }) => jobId)).toEqual([
+      'free',
+      'clean-up_60',
+    ])
+  })
+
   test('two systems in one store keep apart by their prefix', async () => {
     const bench = new Bench()
     for (const prefix of ['', 'shop/', 'shop:']) {
