@@ -172,7 +172,7 @@ export function encodeName(name: string): string {
   return `~${base64.replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '')}`
 }
 
-function decodeName(encoded: string): string {
+export function decodeName(encoded: string): string {
   if (!encoded.startsWith('~')) return encoded
   const binary = atob(encoded.slice(1).replaceAll('-', '+').replaceAll('_', '/'))
   return new TextDecoder().decode(Uint8Array.from(binary, (char) => char.charCodeAt(0)))
