@@ -112,7 +112,6 @@ export class TaskLine {
       if (sight.record.jobId === prepared.id) return 'dealt-with'
       return this.#commitRun(sight, prepared, sight.record.cursor)
     })
-    // A job of someone else's has the id that was drawn for this one.
     if (outcome === 'id-taken') return this.runNow()
     this.#options.inside.announce(prepared.queueName, [prepared])
     return prepared
@@ -171,9 +170,9 @@ export class TaskLine {
     return record
   }
 
-  async #add(at: number, waits: boolean): Promise<Outcome> {
+  async #add(at: number, waits: boolean, isIdDrawn = false): Promise<Outcome> {
     const { logger, task, queueName } = this.#options
-    const prepared = await this.#prepare(at)
+    const prepared = await this.#prepare(at, isIdDrawn)
     const outcome = await this.#change('add a run of', async (sight) => {
       if (sight.record.cursor >= at || !sight.record.enabled) return 'dealt-with'
       if (this.#overlaps(sight, prepared.id)) {
@@ -183,6 +182,7 @@ export class TaskLine {
       }
       return this.#commitRun(sight, prepared, at)
     })
+    if (outcome === 'id-taken') return this.#add(at, waits, true)
     if (outcome === 'added') this.#options.inside.announce(prepared.queueName, [prepared])
     if (outcome === 'overlaps' && !waits) {
       const fields = { taskId: task.id, queueName, at: new Date(at) }
@@ -192,13 +192,13 @@ export class TaskLine {
   }
 
   /** The job of an occurrence has an id that all who tick agree on; a run by hand gets any. */
-  async #prepare(at: number | null): Promise<JobRecord> {
+  async #prepare(at: number | null, isIdDrawn = at === null): Promise<JobRecord> {
     const { task, queueName, runId, inside } = this.#options
     const scheduledAt = at === null ? null : new Date(at)
     const data: TaskData = { taskId: task.id, scheduledAt }
     const { retries = 0 } = task.options
     const job = new Job({ queueName, data, retries }, inside.surroundings)
-    const id = scheduledAt === null ? undefined : runId(scheduledAt)
+    const id = scheduledAt === null || isIdDrawn ? undefined : runId(scheduledAt)
     const options = { id, timeout: task.timeoutMs }
     const [prepared] = await inside.adder.prepare([{ job, options }])
     return prepared as JobRecord
@@ -211,7 +211,11 @@ export class TaskLine {
     cursor: number,
   ): Promise<'added' | 'dealt-with' | 'id-taken' | null> {
     const { session } = this.#options.inside
-    const byHand = cursor === sight.record.cursor
+    // Of two who tick, one finds the other's job. Any other job of its id is a stranger's.
+    const isTaken = (found: JobRecord): boolean =>
+      cursor === sight.record.cursor
+        ? found.nonce !== prepared.nonce
+        : found.queueName !== prepared.queueName
     const store = await session.store()
     const now = session.clock.now()
     const put = this.#putOf(sight, { jobId: prepared.id, cursor })
@@ -222,11 +226,11 @@ export class TaskLine {
       // Refused for the job alone: it exists, and it is the record that stayed behind.
       const { got } = await session.read({ get: [job.key] })
       if (!got[0]) return null
-      const isOther = decodeRecord(got[0]).nonce !== prepared.nonce
-      return byHand && isOther ? 'id-taken' : this.#follow(put)
+      return isTaken(decodeRecord(got[0])) ? 'id-taken' : this.#follow(put)
     }
     // Job first: whoever dies in between leaves one that a successor finds by its id.
     const { got } = await session.read({ get: [job.key] })
+    if (got[0] && isTaken(decodeRecord(got[0]))) return 'id-taken'
     const isNew = !got[0] && (await session.commit([job], wake)) !== null
     return (await this.#follow(put)) && (isNew ? 'added' : 'dealt-with')
   }
