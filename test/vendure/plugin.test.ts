@@ -1,0 +1,126 @@
+/** The plugin as a config holds it. */
+import { execFileSync } from 'node:child_process'
+import { createRequire } from 'node:module'
+import { join } from 'node:path'
+import {
+  ensureConfigLoaded,
+  getConfig,
+  type JobQueueStrategy,
+  type RuntimeVendureConfig,
+  resetConfig,
+  setConfig,
+  Logger as VendureLog,
+  type VendureLogger,
+} from '@vendure/core'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { type WherryJobQueueOptions, WherryJobQueuePlugin } from '../../adapters/vendure/main.ts'
+import { createMemoryStore } from '../../src/main.ts'
+
+const warnings: string[] = []
+const logger: VendureLogger = {
+  error() {},
+  warn: (message) => void warnings.push(message),
+  info() {},
+  verbose() {},
+  debug() {},
+}
+
+beforeEach(async () => {
+  warnings.length = 0
+  VendureLog.useLogger(logger)
+  await ensureConfigLoaded()
+})
+afterEach(resetConfig)
+
+/** A config as Vendure has made it when plugins get to change it. */
+async function configured(options: WherryJobQueueOptions): Promise<RuntimeVendureConfig> {
+  const plugin = WherryJobQueuePlugin.init(options)
+  const configure = Reflect.getMetadata('configuration', plugin)
+  return configure(getConfig())
+}
+
+const names = ({ jobQueueOptions, schedulerOptions }: RuntimeVendureConfig): string[] =>
+  [
+    jobQueueOptions.jobQueueStrategy,
+    jobQueueOptions.jobBufferStorageStrategy,
+    schedulerOptions.schedulerStrategy,
+  ].map((strategy) => strategy.constructor.name)
+
+describe('WherryJobQueuePlugin', () => {
+  test.each<[why: string, scheduler: WherryJobQueueOptions['scheduler'], strategy: string]>([
+    ['leaves the scheduler alone', undefined, 'NoopSchedulerStrategy'],
+    ['leaves it alone when told to', false, 'NoopSchedulerStrategy'],
+    ['brings its own when told to', true, 'WherrySchedulerStrategy'],
+    ['brings its own with settings', { missedRuns: 'skip' }, 'WherrySchedulerStrategy'],
+  ])('%s', async (_why, scheduler, strategy) => {
+    const config = await configured({ storage: 'memory:', scheduler })
+    expect(names(config)).toEqual([
+      'WherryJobQueueStrategy',
+      'WherryJobBufferStorageStrategy',
+      strategy,
+    ])
+  })
+
+  test.each([
+    [undefined, 'theirs.'],
+    ['ours.', 'ours.'],
+    ['', ''],
+  ])('with the prefix %j, names begin with %j', async (prefix, expected) => {
+    await setConfig({ jobQueueOptions: { prefix: 'theirs.' } })
+    const config = await configured({ storage: 'memory:', prefix })
+    expect(config.jobQueueOptions.prefix).toBe(expected)
+  })
+
+  test('touches no store before the app starts', async () => {
+    const store = createMemoryStore()
+    await configured({ storage: store, scheduler: true })
+    // Nor does a URL that leads nowhere do harm to a migration.
+    await configured({ storage: 'redis://127.0.0.1:1' })
+    const { reads, writes } = store.operations()
+    expect([reads, writes]).toEqual([0, 0])
+  })
+
+  test.each<[storage: string, message: RegExp]>([
+    [
+      'memcached://x',
+      /^Cannot open a store: its URL begins with "memcached:", expected one of .*redis:/,
+    ],
+    ['redis://127.0.0.1:1', /^Cannot (?:open|read from) the store/],
+  ])('a shop whose storage is %j does not start', async (storage, message) => {
+    const { jobQueueOptions } = await configured({ storage })
+    const { jobQueueStrategy } = jobQueueOptions
+    await expect(jobQueueStrategy.init?.({} as never)).rejects.toThrow(message)
+    await jobQueueStrategy.destroy?.()
+  })
+
+  test('warns of a plugin that has replaced what it brought', async () => {
+    const config = await configured({ storage: 'memory:', scheduler: true })
+    const plugin = new WherryJobQueuePlugin()
+    await plugin.onApplicationBootstrap()
+    expect(warnings).toEqual([])
+    config.jobQueueOptions.jobQueueStrategy = {} as JobQueueStrategy
+    await plugin.onApplicationBootstrap()
+    expect(warnings).toEqual([
+      'Another plugin has replaced jobQueueOptions.jobQueueStrategy: leave that plugin out, or list it before this one',
+    ])
+  })
+
+  test('is a plugin of Vendure 3.7 and later', () => {
+    expect(Reflect.getMetadata('compatibility', WherryJobQueuePlugin)).toBe('^3.7.0')
+  })
+
+  test('is required by a CommonJS shop', () => {
+    const main = join(import.meta.dirname, '../../adapters/vendure/main.ts')
+    const code = `
+      const { WherryJobQueuePlugin, jobSignal } = require(${JSON.stringify(main)})
+      const { VendurePlugin } = require('@vendure/core')
+      const plugin = WherryJobQueuePlugin.init({ storage: 'memory:' })
+      process.stdout.write([typeof VendurePlugin, plugin.name, String(jobSignal())].join(' '))`
+    const output = execFileSync(process.execPath, ['--input-type=commonjs', '-e', code], {
+      encoding: 'utf8',
+      cwd: import.meta.dirname,
+    })
+    expect(output).toBe('function WherryJobQueuePlugin undefined')
+    expect(createRequire(import.meta.url).resolve('@vendure/core')).toContain('node_modules')
+  })
+})
