@@ -53,20 +53,25 @@ export class JobAdder {
     return [...done]
   }
 
-  /** The records of new jobs, checked and not yet stored, in queues that everyone knows. */
+  /**
+   * The records of new jobs, checked and not yet stored, in queues that everyone knows. Their data is
+   * read before anything is waited for: what its adder does to it afterwards is not seen.
+   */
   async prepare(additions: readonly Addition[]): Promise<JobRecord[]> {
+    const parts = additions.map(({ job }) => partsOf(job))
     const store = await this.#options.session.store()
-    const prepared = additions.map(({ job, options }) => this.#prepare(job, options, store))
+    const prepared = additions.map((addition, i) => this.#prepare(addition, parts[i] ?? {}, store))
     await this.#announce(store, new Set(prepared.map(({ queueName }) => queueName)))
     return prepared
   }
 
-  #prepare(job: Job, options: JobOptions, store: Store): JobRecord {
+  #prepare({ job, options }: Addition, parts: JobRecord['parts'], store: Store): JobRecord {
     const { queueName } = job
     const { session, random, newId, setRetries, bornLeasedMs } = this.#options
     const retries = setRetries(queueName, job)
     assertQueueName(queueName)
     assertJobOptions({ ...options, retries })
+    assertLength(parts, store)
     const ownId = chosenId({ job, options })
     const id = String(ownId ?? newId())
     assertId(id)
@@ -103,7 +108,7 @@ export class JobAdder {
       errorIsCut: false,
       // A generator of the user's own need not make them in the order of time.
       isOwnId: ownId !== null || !isGeneratedId(id),
-      parts: partsOf(job, store),
+      parts,
     }
     const leaseMs = bornLeasedMs(record, store)
     return leaseMs === null || runAt !== null ? record : this.#held(record, now, leaseMs)
@@ -206,10 +211,12 @@ function chosenId({ job, options }: Addition): JobId | null {
   return options.id ?? job.id
 }
 
-function partsOf(job: Job, { limits, name }: Store): Record<string, string> {
-  if (job.data === undefined) return {}
-  const data = encode(job.data)
-  if (!isLonger(data, limits.partBytes)) return { data }
+function partsOf({ data }: Job): Record<string, string> {
+  return data === undefined ? {} : { data: encode(data) }
+}
+
+function assertLength({ data }: JobRecord['parts'], { limits, name }: Store): void {
+  if (data === undefined || !isLonger(data, limits.partBytes)) return
   throw new WherryError(
     'data-too-large',
     `Cannot add a job: its data has over ${limits.partBytes} bytes, the most that the store "${name}" takes`,
