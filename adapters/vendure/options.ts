@@ -37,6 +37,10 @@ export interface WherryJobQueueOptions
   /** Delay, priority and timeout of each added job: Vendure's own options have none of them. */
   readonly setJobOptions?: ((queueName: string, job: Job) => AddedJobOptions) | undefined
   /**
+   * Days that settled jobs are kept, by a scheduled task `clean-jobs`; false: for ever. Default 30.
+   */
+  readonly keepSettledDays?: number | false | undefined
+  /**
    * Whether the request and the session token in a serialised `RequestContext` are stored with a
    * job. Whoever can read the store can then act as whoever caused the job. Default false.
    */

@@ -2,10 +2,12 @@ import {
   getConfig,
   PluginCommonModule,
   type RuntimeVendureConfig,
+  type ScheduledTask,
   Logger as VendureLog,
   VendurePlugin,
 } from '@vendure/core'
 import { refusal } from '../../src/refusal.ts'
+import { cleanJobsTask } from './clean-jobs-task.ts'
 import { Engine } from './engine.ts'
 import { WherryJobBufferStorageStrategy } from './job-buffer-storage-strategy.ts'
 import { WherryJobQueueStrategy } from './job-queue-strategy.ts'
@@ -19,7 +21,10 @@ interface Strategies {
   readonly queue: WherryJobQueueStrategy
   readonly buffers: WherryJobBufferStorageStrategy
   readonly scheduler: WherrySchedulerStrategy | null
+  readonly cleanJobs: ScheduledTask | null
 }
+
+const KEEP_SETTLED_DAYS = 30
 
 /**
  * Runs a shop's jobs, and with `scheduler: true` its scheduled tasks, out of a store of wherry's.
@@ -39,10 +44,12 @@ export class WherryJobQueuePlugin {
   /** Touches no store: that is opened when the app starts. */
   static init(options: WherryJobQueueOptions): typeof WherryJobQueuePlugin {
     const engine = new Engine(options)
-    const { prefix, scheduler = false } = options
+    const { prefix, scheduler = false, keepSettledDays = KEEP_SETTLED_DAYS } = options
+    const queue = new WherryJobQueueStrategy(engine, options)
     WherryJobQueuePlugin.#strategies = {
       prefix,
-      queue: new WherryJobQueueStrategy(engine, options),
+      queue,
+      cleanJobs: keepSettledDays === false ? null : cleanJobsTask(queue, keepSettledDays),
       buffers: new WherryJobBufferStorageStrategy(engine),
       scheduler: scheduler
         ? new WherrySchedulerStrategy(engine, scheduler === true ? {} : scheduler)
@@ -53,11 +60,15 @@ export class WherryJobQueuePlugin {
 
   /** Puts the strategies into the shop's config. Vendure calls it. */
   static configure(config: RuntimeVendureConfig): RuntimeVendureConfig {
-    const { queue, buffers, scheduler, prefix } = WherryJobQueuePlugin.#given
+    const { queue, buffers, scheduler, prefix, cleanJobs } = WherryJobQueuePlugin.#given
     config.jobQueueOptions.jobQueueStrategy = queue
     config.jobQueueOptions.jobBufferStorageStrategy = buffers
     if (prefix !== undefined) config.jobQueueOptions.prefix = prefix
     if (scheduler !== null) config.schedulerOptions.schedulerStrategy = scheduler
+    const { tasks } = config.schedulerOptions
+    // A shop may have a task of its own for it.
+    if (cleanJobs !== null && !tasks.some(({ id }) => id === cleanJobs.id))
+      config.schedulerOptions.tasks = [...tasks, cleanJobs]
     return config
   }
 

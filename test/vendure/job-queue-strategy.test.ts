@@ -1,6 +1,7 @@
 /** The strategy behind Vendure's port, without a server. */
 import { AutoIncrementIdStrategy, type ID, Job, UuidIdStrategy } from '@vendure/core'
 import { describe, expect, test } from 'vitest'
+import { cleanJobsTask } from '../../adapters/vendure/clean-jobs-task.ts'
 import { numericIds } from '../../adapters/vendure/job-ids.ts'
 import { jobSignal } from '../../adapters/vendure/main.ts'
 import { withoutRequests } from '../../adapters/vendure/request-context.ts'
@@ -363,6 +364,18 @@ describe('options', () => {
     await until('both', () => (ran.length === 2 ? true : undefined))
     expect(ran).toEqual([5, 0])
     await expect(bench.queue.add(make({ rank: 9_999 }))).rejects.toThrow(WherryError)
+  })
+
+  test('what was settled days ago is removed by a task', async () => {
+    await using bench = await openBench()
+    const jobs = [await bench.queue.add(make('old')), await bench.queue.add(make('waits'))]
+    await bench.queue.cancelJob(jobs[0]?.id as ID)
+    const run = (days: number): Promise<unknown> =>
+      cleanJobsTask(bench.queue, days).execute(bench.injector)
+    expect(await run(1)).toEqual({ jobRecordsDeleted: 0 })
+    // Settled before tomorrow.
+    expect(await run(-1)).toEqual({ jobRecordsDeleted: 1 })
+    expect((await bench.queue.findMany()).items.map(({ data }) => data)).toEqual(['waits'])
   })
 
   test('with a prefix the settled jobs of another shop stay', async () => {

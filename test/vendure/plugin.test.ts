@@ -29,6 +29,8 @@ beforeEach(async () => {
   warnings.length = 0
   VendureLog.useLogger(logger)
   await ensureConfigLoaded()
+  // Of the defaults it makes a copy, as a boot does.
+  await setConfig({})
 })
 afterEach(resetConfig)
 
@@ -69,6 +71,18 @@ describe('WherryJobQueuePlugin', () => {
     await setConfig({ jobQueueOptions: { prefix: 'theirs.' } })
     const config = await configured({ storage: 'memory:', prefix })
     expect(config.jobQueueOptions.prefix).toBe(expected)
+  })
+
+  test.each<[why: string, keepSettledDays: number | false | undefined, days: number | undefined]>([
+    ['for thirty days', undefined, 30],
+    ['for as long as it is told', 7, 7],
+    ['for ever', false, undefined],
+  ])('keeps settled jobs %s', async (_why, keepSettledDays, days) => {
+    const config = await configured({ storage: 'memory:', keepSettledDays })
+    // A script that populates a shop gives its config to an app a second time.
+    WherryJobQueuePlugin.configure(config)
+    const tasks = config.schedulerOptions.tasks.filter(({ id }) => id === 'clean-jobs')
+    expect(tasks.map(({ options }) => options.params?.['days'])).toEqual(days ? [days] : [])
   })
 
   test('touches no store before the app starts', async () => {
