@@ -72,6 +72,22 @@ describe('cancelJob()', () => {
     })
   })
 
+  test('of a job that runs elsewhere is heard of though a look for it has failed', async () => {
+    const bench = new Workbench()
+    const { read } = bench.store
+    Object.assign(bench.store, { subscribe: undefined })
+    const { queue } = await bench.worker({ leaseMs: 60_000, pollInterval: 20 })
+    const { id } = await queue.add(null)
+    await bench.clock.advance(20)
+    await bench.service().cancelJob(id as string)
+    bench.store.read = () => Promise.reject(new Error('no connection'))
+    await bench.clock.advance(1_500)
+    expect(bench.call(0).context.signal.aborted).toBe(false)
+    bench.store.read = read
+    await bench.clock.advance(1_000)
+    expect(bench.call(0).context.signal.aborted).toBe(true)
+  })
+
   test('of a running job: it cannot be retried or removed until its handler has stopped', async () => {
     const bench = new Workbench()
     const { service, queue } = await bench.worker()

@@ -295,6 +295,29 @@ describe('a handler', () => {
   })
 })
 
+describe('what is looked at', () => {
+  test('is a copy: Vendure’s API changes the data of a job that it shows', async () => {
+    await using bench = await openBench()
+    const { queue } = bench
+    const seen = Promise.withResolvers<unknown>()
+    await queue.start('work', async (job) => {
+      const [shown] = await queue.findManyById([job.id as ID])
+      Object.assign(shown?.data, { ctx: 'pruned' })
+      seen.resolve(job.data)
+    })
+    const { id } = await queue.add(make({ ctx: 'whole' }))
+    expect(await seen.promise).toEqual({ ctx: 'whole' })
+    expect((await settled(bench, id)).data).toEqual({ ctx: 'whole' })
+  })
+
+  test('of two handlers of one name the last runs', async () => {
+    await using bench = await openBench()
+    for (const name of ['first', 'last']) await bench.queue.start('work', async () => name)
+    const jobs = [await bench.queue.add(make()), await bench.queue.add(make())]
+    for (const { id } of jobs) expect((await settled(bench, id)).result).toBe('last')
+  })
+})
+
 describe('what is stored', () => {
   test.each<[why: string, result: unknown, shown: unknown]>([
     ['a Date stays one', { at: new Date(5) }, { at: new Date(5) }],
