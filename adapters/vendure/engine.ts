@@ -48,8 +48,14 @@ export class Engine {
    */
   async acquire(): Promise<OpenEngine> {
     this.#users++
-    await this.open.service.ping()
-    return this.open
+    try {
+      await this.open.service.ping()
+      return this.open
+    } catch (error) {
+      // An app that could not start must not be kept alive by a connection that is still tried.
+      await this.release()
+      throw error
+    }
   }
 
   /** For a strategy's `destroy`. */

@@ -5,6 +5,7 @@ import {
   type Job as VendureJob,
 } from '@vendure/core'
 import { StoreJobBufferStorageStrategy } from '../../src/buffer/store-job-buffer-storage.ts'
+import { refusal } from '../../src/refusal.ts'
 import type { Engine } from './engine.ts'
 import { vendureLogger } from './vendure-logger.ts'
 
@@ -69,7 +70,9 @@ export class WherryJobBufferStorageStrategy implements JobBufferStorageStrategy 
   /** None named are all. Of those Vendure drops what it has no buffer for, so they stay with us. */
   #registered(): string[] {
     const service = this.#injector?.get(JobQueueService) as unknown as Registry | undefined
-    return [...(service?.jobBufferService?.buffers ?? [])].map(({ id }) => id)
+    const buffers = service?.jobBufferService?.buffers
+    if (buffers !== undefined) return [...buffers].map(({ id }) => id)
+    throw refusal('flush all buffers', 'this Vendure does not say which there are', 'their ids')
   }
 
   #scoped(bufferId: string): string {
@@ -77,7 +80,7 @@ export class WherryJobBufferStorageStrategy implements JobBufferStorageStrategy 
   }
 }
 
-/** Where Vendure has the buffers of a process. */
+/** Where Vendure has the buffers of a process; it has no other way to ask for them. */
 interface Registry {
   readonly jobBufferService?: { readonly buffers?: Iterable<{ readonly id: string }> }
 }

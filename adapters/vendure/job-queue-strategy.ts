@@ -3,13 +3,16 @@ import {
   type Injector,
   type InspectableJobQueueStrategy,
   type JobData,
+  ProcessContext,
   Job as VendureJob,
+  Logger as VendureLog,
 } from '@vendure/core'
 import { type Job, type JobContext, type JobListOptions, LeaseLostError } from '../../src/main.ts'
 import type { Engine } from './engine.ts'
 import { withJobSignal } from './job-signal.ts'
 import { storable } from './job-translation.ts'
 import type { WherryJobQueueOptions } from './options.ts'
+import { LOG_CONTEXT } from './vendure-logger.ts'
 
 // Vendure's port has these types without naming them, or from a package that is not ours to import.
 type Process = (job: VendureJob) => Promise<unknown>
@@ -27,8 +30,12 @@ export class WherryJobQueueStrategy implements InspectableJobQueueStrategy {
     this.#options = options
   }
 
-  async init(_injector: Injector): Promise<void> {
-    await this.#engine.acquire()
+  async init(injector: Injector): Promise<void> {
+    const { service } = await this.#engine.acquire()
+    const { name, guarantee } = await service.ping()
+    if (guarantee === 'atomic' || !injector.get(ProcessContext).isWorker) return
+    const remedy = 'give it a store that processes share, such as redis:, postgres: or sqlite:'
+    VendureLog.warn(`The store "${name}" is for one process: ${remedy}`, LOG_CONTEXT)
   }
 
   async destroy(): Promise<void> {

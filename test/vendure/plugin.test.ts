@@ -107,6 +107,36 @@ describe('WherryJobQueuePlugin', () => {
     await jobQueueStrategy.destroy?.()
   })
 
+  test.each([
+    [true, 1],
+    [false, 0],
+  ])('warns of a store that others do not see, in a worker: %s', async (isWorker, count) => {
+    const { jobQueueOptions } = await configured({ storage: 'memory:' })
+    const { jobQueueStrategy } = jobQueueOptions
+    await jobQueueStrategy.init?.({ get: () => ({ isWorker }) } as never)
+    await jobQueueStrategy.destroy?.()
+    expect(warnings.map((text) => text.slice(0, 37))).toEqual(
+      Array(count).fill('The store "memory" is for one process'),
+    )
+  })
+
+  test('a shop that could not start ends', async () => {
+    const plugin = join(import.meta.dirname, '../../adapters/vendure/main.ts')
+    const code = `
+      import { ensureConfigLoaded, getConfig } from '@vendure/core'
+      import { WherryJobQueuePlugin } from ${JSON.stringify(plugin)}
+      await ensureConfigLoaded()
+      WherryJobQueuePlugin.init({ storage: 'redis://127.0.0.1:1' })
+      const { jobQueueOptions } = WherryJobQueuePlugin.configure(getConfig())
+      await jobQueueOptions.jobQueueStrategy.init({}).catch(({ code }) => process.stdout.write(code))`
+    const output = execFileSync(process.execPath, ['--input-type=module', '-e', code], {
+      encoding: 'utf8',
+      cwd: import.meta.dirname,
+      timeout: 25_000,
+    })
+    expect(output).toBe('store-unavailable')
+  })
+
   test('warns of a plugin that has replaced what it brought', async () => {
     const config = await configured({ storage: 'memory:', scheduler: true })
     const plugin = new WherryJobQueuePlugin()
