@@ -94,17 +94,12 @@ describe('WherryJobQueuePlugin', () => {
     expect([reads, writes]).toEqual([0, 0])
   })
 
-  test.each<[storage: string, message: RegExp]>([
-    [
-      'memcached://x',
-      /^Cannot open a store: its URL begins with "memcached:", expected one of .*redis:/,
-    ],
-    ['redis://127.0.0.1:1', /^Cannot (?:open|read from) the store/],
-  ])('a shop whose storage is %j does not start', async (storage, message) => {
-    const { jobQueueOptions } = await configured({ storage })
+  test('a shop whose storage is none does not start, and hears which there are', async () => {
+    const { jobQueueOptions } = await configured({ storage: 'memcached://x' })
     const { jobQueueStrategy } = jobQueueOptions
-    await expect(jobQueueStrategy.init?.({} as never)).rejects.toThrow(message)
-    await jobQueueStrategy.destroy?.()
+    await expect(jobQueueStrategy.init?.({} as never)).rejects.toThrow(
+      /^Cannot open a store: its URL begins with "memcached:", expected one of .*redis:/,
+    )
   })
 
   test.each([
@@ -120,7 +115,7 @@ describe('WherryJobQueuePlugin', () => {
     )
   })
 
-  test('a shop that could not start ends', async () => {
+  test('a shop whose store does not answer does not start, and ends', async () => {
     const plugin = join(import.meta.dirname, '../../adapters/vendure/main.ts')
     const code = `
       import { ensureConfigLoaded, getConfig } from '@vendure/core'
