@@ -79,6 +79,7 @@ export type JobSortField =
   | 'attempts'
 export type JobSortParameter = { readonly [Field in JobSortField]?: SortOrder | undefined }
 
+/** `null`, as GraphQL sends it, says as little as an absent field, here and in filters and sorts. */
 export interface JobListOptions {
   /** Default 0. */
   readonly skip?: number | undefined
@@ -257,16 +258,12 @@ function compareValues(
  *
  * @throws WherryError `input-invalid` when they are out of range.
  */
-export function pageOf({
-  skip = 0,
-  take = TAKE_DEFAULT,
-}: {
-  readonly skip?: unknown
-  readonly take?: unknown
-}): {
+export function pageOf(options: { readonly skip?: unknown; readonly take?: unknown }): {
   skip: number
   take: number
 } {
+  const skip = options.skip ?? 0
+  const take = options.take ?? TAKE_DEFAULT
   assertWhole('list jobs', 'skip', skip, 0)
   assertWhole('list jobs', 'take', take, 1, TAKE_MAX)
   return { skip, take }

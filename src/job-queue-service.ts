@@ -237,8 +237,8 @@ export class JobQueueService {
   }
 
   /**
-   * Cancels a job that is not settled. A running handler's signal aborts within a third of a lease.
-   * Answers the job as it is then; undefined when there is none.
+   * Cancels a job that is not settled. A running handler's signal aborts within a second, and at the
+   * latest within a third of a lease. Answers the job as it is then; undefined when there is none.
    */
   async cancelJob(id: JobId): Promise<Job | undefined> {
     const strategy = inspectable(this.strategy, 'cancel a job')

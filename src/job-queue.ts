@@ -1,3 +1,4 @@
+import { decode, encode } from './codec.ts'
 import type { Buffering } from './companion.ts'
 import type { WherryError } from './errors.ts'
 import { Job, type JobSurroundings } from './job.ts'
@@ -24,6 +25,12 @@ export interface JobQueueSetting {
   readonly buffers: () => Buffering | undefined
   /** Null: this process never runs its jobs. */
   readonly process: ProcessJob | null
+}
+
+/** A job to be added with others. */
+interface Addition<Data> {
+  readonly data: Data
+  readonly options?: JobOptions | undefined
 }
 
 /** A named line of jobs of one kind. Made by `JobQueueService.createQueue`. */
@@ -71,10 +78,8 @@ export class JobQueue<Data = any, Result = any> {
    * `id-taken` or `store-unavailable`.
    */
   async add(data: Data, options: JobOptions = {}): Promise<SubscribableJob<Data, Result>> {
-    const { strategy, buffers } = this.#setting
-    const job = this.#job(data, options)
-    const kept = await buffers()?.offer(job, options)
-    return kept ?? this.#handle(await strategy.add(job, options))
+    const [added] = await this.#add([{ data, options }])
+    return added as SubscribableJob<Data, Result>
   }
 
   /**
@@ -82,20 +87,8 @@ export class JobQueue<Data = any, Result = any> {
    * is stored; one whose id is taken refuses them all, but for a rival who adds it at this moment.
    * A service that has buffers adds them one after the other.
    */
-  async addMany(
-    additions: readonly { readonly data: Data; readonly options?: JobOptions | undefined }[],
-  ): Promise<SubscribableJob<Data, Result>[]> {
-    const { strategy, buffers } = this.#setting
-    if (strategy instanceof KvJobQueueStrategy && !buffers()) {
-      const jobs = additions.map(({ data, options = {} }) => ({
-        job: this.#job(data, options),
-        options,
-      }))
-      return (await strategy.addMany(jobs)).map((job) => this.#handle(job))
-    }
-    const added: SubscribableJob<Data, Result>[] = []
-    for (const { data, options } of additions) added.push(await this.add(data, options))
-    return added
+  addMany(additions: readonly Addition<Data>[]): Promise<SubscribableJob<Data, Result>[]> {
+    return this.#add(additions)
   }
 
   /** Lets nobody begin a job of the queue, in any process, until `resume`. */
@@ -105,6 +98,25 @@ export class JobQueue<Data = any, Result = any> {
 
   async resume(): Promise<void> {
     await this.#own('resume').resume(this.name)
+  }
+
+  async #add(additions: readonly Addition<Data>[]): Promise<SubscribableJob<Data, Result>[]> {
+    const { strategy, buffers } = this.#setting
+    const buffering = buffers()
+    const jobs = additions.map(({ data, options = {} }) => {
+      // A strategy reads the data at once. What its adder does to it later, buffers must not see.
+      const kept = buffering === undefined ? data : (decode(encode(data)) as Data)
+      return { job: this.#job(kept, options), options }
+    })
+    if (strategy instanceof KvJobQueueStrategy && buffering === undefined) {
+      return (await strategy.addMany(jobs)).map((job) => this.#handle(job))
+    }
+    const added: SubscribableJob<Data, Result>[] = []
+    for (const { job, options } of jobs) {
+      const kept = buffering && (await buffering.offer(job, options))
+      added.push(kept ?? this.#handle(await strategy.add(job, options)))
+    }
+    return added
   }
 
   #own(action: string): KvJobQueueStrategy {

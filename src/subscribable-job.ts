@@ -7,6 +7,7 @@ import {
   type JobQueueStrategy,
 } from './job-queue-strategy.ts'
 import { isSettledState, JobState } from './lifecycle.ts'
+import { refusal } from './refusal.ts'
 
 interface UpdateOf<Data, State extends JobState> {
   readonly id: JobId | null
@@ -45,11 +46,13 @@ export interface JobUpdateObserver<Data, Result> {
   complete?(): void
 }
 
-/** An async iterable (RxJS's `from()` takes it) that can also be subscribed to. */
+/** An async iterable that can also be subscribed to. RxJS's `from()` takes it. */
 export interface JobUpdates<Data, Result> extends AsyncIterable<JobUpdate<Data, Result>> {
   subscribe(
     observer: JobUpdateObserver<Data, Result> | ((update: JobUpdate<Data, Result>) => void),
   ): { unsubscribe(): void }
+  /** By this RxJS knows what it can unsubscribe from. */
+  '@@observable'(): JobUpdates<Data, Result>
 }
 
 const HOUR_MS = 3_600_000
@@ -110,11 +113,14 @@ export class SubscribableJob<Data = any, Result = any> extends Job<Data, Result>
   /** Tells of every change of state and progress that it sees, until the job is settled. */
   updates(options: JobUpdateOptions = {}): JobUpdates<Data, Result> {
     const strategy = this.#inspectable('follow')
-    const iterate = (): AsyncGenerator<JobUpdate<Data, Result>> => this.#iterate(strategy, options)
-    return {
-      [Symbol.asyncIterator]: iterate,
-      subscribe: (observer) => subscribeTo(iterate(), observer),
+    const iterate = (signal?: AbortSignal): AsyncGenerator<JobUpdate<Data, Result>> =>
+      this.#iterate(strategy, options, signal)
+    const updates: JobUpdates<Data, Result> = {
+      [Symbol.asyncIterator]: () => iterate(),
+      subscribe: (observer) => subscribeTo(iterate, observer),
+      '@@observable': () => updates,
     }
+    return updates
   }
 
   override start(): never {
@@ -145,26 +151,29 @@ export class SubscribableJob<Data = any, Result = any> extends Job<Data, Result>
   }
 
   #inspectable(action: string): InspectableJobQueueStrategy {
-    return inspectable(this.#surroundings.strategy, `${action} job "${this.id}"`)
+    const strategy = inspectable(this.#surroundings.strategy, `${action} job "${this.id}"`)
+    if (this.id !== null) return strategy
+    throw refusal(`${action} a job`, 'its strategy gave it no id', 'one', 'job-not-found')
   }
 
   async #find(strategy: InspectableJobQueueStrategy): Promise<Job<Data, Result> | undefined> {
-    return this.id === null ? undefined : strategy.findOne(this.id)
+    return strategy.findOne(this.id as JobId)
   }
 
   async *#iterate(
     strategy: InspectableJobQueueStrategy,
     { pollInterval = POLL_MS, timeoutMs = HOUR_MS, errorOnFail = true }: JobUpdateOptions,
+    signal: AbortSignal | undefined,
   ): AsyncGenerator<JobUpdate<Data, Result>> {
     const { clock } = this.#surroundings
     const deadline = clock.monotonic() + Math.max(1, timeoutMs)
-    const news = new News(this.id, this.#surroundings)
+    const news = new News(this.id, this.#surroundings, signal)
     let last: Job<Data, Result> = this
     let told = ''
     try {
       for (;;) {
         const job = await this.#find(strategy)
-        if (job !== undefined && sightOf(job) !== told) {
+        if (isNews(job, told)) {
           if (job.state === JobState.FAILED && errorOnFail) throw failure(job)
           yield updateOf(job)
           if (isSettledState(job.state)) return
@@ -174,6 +183,7 @@ export class SubscribableJob<Data = any, Result = any> extends Job<Data, Result>
         const left = deadline - clock.monotonic()
         if (left <= 0) break
         await news.wait(Math.min(Math.max(POLL_MS_MIN, pollInterval), left))
+        if (signal?.aborted) return
       }
       yield { ...updateOf(last), state: JobState.RUNNING, result: TIMED_OUT }
     } finally {
@@ -223,6 +233,13 @@ function sightOf({ state, progress }: Job): string {
   return `${state} ${progress}`
 }
 
+function isNews<Data, Result>(
+  job: Job<Data, Result> | undefined,
+  told: string,
+): job is Job<Data, Result> {
+  return job !== undefined && sightOf(job) !== told
+}
+
 function updateOf<Data, Result>(job: Job<Data, Result>): JobUpdate<Data, Result> {
   const { id, state, progress, data, result, error } = job
   return { id, state, progress, data, result, error } as JobUpdate<Data, Result>
@@ -252,28 +269,24 @@ function waitTimeout(
 }
 
 function subscribeTo<Data, Result>(
-  updates: AsyncGenerator<JobUpdate<Data, Result>>,
+  iterate: (signal: AbortSignal) => AsyncGenerator<JobUpdate<Data, Result>>,
   observer: JobUpdateObserver<Data, Result> | ((update: JobUpdate<Data, Result>) => void),
 ): { unsubscribe(): void } {
   const { next, error, complete } =
     typeof observer === 'function' ? { next: observer } : bound(observer)
-  let open = true
+  // An iterator that waits cannot be told to return before it has something to give.
+  const left = new AbortController()
   const run = async (): Promise<void> => {
-    for await (const update of updates) {
-      if (!open) return
+    for await (const update of iterate(left.signal)) {
+      if (left.signal.aborted) return
       next?.(update)
     }
-    if (open) complete?.()
+    if (!left.signal.aborted) complete?.()
   }
   run().catch((reason) => {
-    if (open) error?.(reason)
+    if (!left.signal.aborted) error?.(reason)
   })
-  return {
-    unsubscribe() {
-      open = false
-      void updates.return(undefined)
-    },
-  }
+  return { unsubscribe: () => left.abort() }
 }
 
 function bound<Data, Result>(

@@ -93,10 +93,7 @@ class RedisServer implements LuaServer {
   }
 
   subscribe(channel: string, hear: (message: string) => void): () => void {
-    // A connection of our own would refuse to subscribe while it is being made; one that is handed
-    // in, which may be of a cluster, is copied as it is.
-    const options = typeof this.#given === 'string' ? { enableOfflineQueue: true } : undefined
-    this.#hearing ??= new Hearing(() => this.#open(), this.#clock, this.#timeoutMs, options)
+    this.#hearing ??= new Hearing(() => this.#open(), this.#clock, this.#timeoutMs)
     return this.#hearing.add(channel, hear)
   }
 
@@ -225,23 +222,17 @@ class Hearing {
   readonly #open: () => Promise<RedisClient>
   readonly #clock: Clock
   readonly #timeoutMs: number
-  readonly #options: object | undefined
   readonly #hearers = new Map<string, Set<(message: string) => void>>()
   #client: RedisClient | null = null
+  #connected: Promise<void> | null = null
   #timer: unknown
   #retry: unknown
   #closed = false
 
-  constructor(
-    open: () => Promise<RedisClient>,
-    clock: Clock,
-    timeoutMs: number,
-    options: object | undefined,
-  ) {
+  constructor(open: () => Promise<RedisClient>, clock: Clock, timeoutMs: number) {
     this.#open = open
     this.#clock = clock
     this.#timeoutMs = timeoutMs
-    this.#options = options
   }
 
   add(channel: string, hear: (message: string) => void): () => void {
@@ -272,12 +263,32 @@ class Hearing {
     try {
       const client = await this.#open()
       if (this.#closed) return
-      this.#client ??= this.#listen(client.duplicate(this.#options))
-      await this.#client.subscribe(channel)
+      this.#client ??= this.#listen(client.duplicate())
+      await this.#ready(this.#client)
+      if (!this.#closed && this.#hearers.has(channel)) await this.#client.subscribe(channel)
     } catch {
       if (this.#closed) return
       this.#retry = this.#clock.setTimeout(() => this.#again(channel), this.#checkMs)
     }
+  }
+
+  /**
+   * Waits for a connection that is being made: a subscription goes out before the client has asked
+   * whether the server is ready, and then it may not ask any more, and begins anew.
+   */
+  async #ready(client: RedisClient): Promise<void> {
+    if (client.status === 'ready') return
+    if (client.status === 'wait') client.connect().catch(() => {})
+    // One wait for all of them, or each would listen.
+    this.#connected ??= new Promise<void>((resolve) => {
+      const ready = (): void => {
+        client.off('ready', ready)
+        this.#connected = null
+        resolve()
+      }
+      client.on('ready', ready)
+    })
+    await this.#connected
   }
 
   #again(channel: string): void {

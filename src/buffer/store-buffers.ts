@@ -6,13 +6,14 @@ import { wakeOf } from '../kv/claim.ts'
 import { decodeRecord, type JobRecord, putOfNew } from '../kv/job-record.ts'
 import { jobOf } from '../kv/job-view.ts'
 import type { StrategyInside } from '../kv/kv-job-queue-strategy.ts'
-import { encodeName, GENERATED_PREFIX, idOfKey } from '../kv/layout.ts'
+import { decodeName, encodeName, GENERATED_PREFIX, idOfKey } from '../kv/layout.ts'
 import type { Logger } from '../logger.ts'
 import { refusal } from '../refusal.ts'
 import { byteLength } from '../store/commit-rules.ts'
 import type { Limits, Put, Range, Store, StoredRecord, Wake } from '../store/store.ts'
 import type { BufferBackend, BufferSight, Reduce } from './buffer-backend.ts'
 import {
+  BUFFER_PLACE,
   type BufferGuard,
   decodeGuard,
   type FlushPlan,
@@ -35,6 +36,13 @@ const TRIES_MAX = 20
 /** A job in a buffer, as it is stored. */
 interface BufferedConfig extends JobConfig {
   readonly timeout?: number | undefined
+}
+
+/** What comes of the jobs of a buffer. */
+interface Flush {
+  plan(items: readonly Item[]): Promise<FlushPlan>
+  /** Hears of every plan that is stored, of others' too. */
+  begun(plan: FlushPlan): void
 }
 
 /** A job in a buffer, as it was read. */
@@ -108,38 +116,72 @@ export class StoreBuffers implements BufferBackend {
     }))
   }
 
+  /** Lets everyone know of the buffer: `names()` finds it. */
+  async announce(bufferId: string): Promise<void> {
+    const { session } = this.#inside
+    const key = guardKey(bufferId)
+    const { got } = await session.read({ get: [key] })
+    if (got[0] === null) await session.commit([putOfGuard(key, decodeGuard(null))])
+  }
+
+  /** The buffers that were announced or flushed. */
+  async names(): Promise<string[]> {
+    const range = { place: BUFFER_PLACE, limit: PAGE }
+    const { ranges } = await this.#inside.session.read({ ranges: [range] })
+    return (ranges[0] ?? []).map(({ key }) => decodeName(key.slice(GUARD_PREFIX.length)))
+  }
+
   async flush(bufferId: string, reduce: Reduce): Promise<Job[]> {
-    const store = await this.#store()
-    const { now } = await this.#inside.session.read({})
     const added = new Map<string, JobRecord>()
-    while (!(await this.#flushSome(bufferId, reduce, store, now, added)));
+    await this.#empty(bufferId, {
+      plan: (items) => this.#plan(bufferId, items, reduce),
+      begun: (plan) => remember(plan, added),
+    })
     const { surroundings } = this.#inside
     return [...added.values()].map((record) => jobOf(record, surroundings))
   }
 
+  /** Empties the buffer. What it answers is in the store no longer, and nobody else is given it. */
+  async take(bufferId: string): Promise<Job[]> {
+    const { session } = this.#inside
+    const planned = new Map<string, readonly Item[]>()
+    const taken = new Set<Item>()
+    await this.#empty(bufferId, {
+      plan: async (items) => {
+        const nonce = session.nonce()
+        planned.set(nonce, items)
+        return { nonce, puts: dropsOf(items) }
+      },
+      begun: ({ nonce }) => {
+        for (const item of planned.get(nonce) ?? []) taken.add(item)
+      },
+    })
+    return [...taken].map(({ job }) => job)
+  }
+
+  async #empty(bufferId: string, flush: Flush): Promise<void> {
+    const store = await this.#store()
+    const { now } = await this.#inside.session.read({})
+    while (!(await this.#emptySome(bufferId, flush, store, now)));
+  }
+
   /** One plan of a flush. Answers whether nothing is left that was there at `until`. */
-  #flushSome(
-    bufferId: string,
-    reduce: Reduce,
-    store: Store,
-    until: number,
-    added: Map<string, JobRecord>,
-  ): Promise<boolean> {
+  #emptySome(bufferId: string, flush: Flush, store: Store, until: number): Promise<boolean> {
     const key = guardKey(bufferId)
     let own: FlushPlan | null = null
     return this.#try(`flush buffer "${bufferId}"`, async () => {
       const { guard, plan } = await this.#guard(key)
       if (plan !== null) {
-        remember(plan, added)
+        flush.begun(plan)
         const isDone = await this.#carryOut(key, guard, plan, store.limits)
         return isDone ? false : null
       }
       // A commit of ours whose answer was lost.
-      if (own !== null && guard.nonce === own.nonce) return this.#flushed(own, added)
+      if (own !== null && guard.nonce === own.nonce) return this.#flushed(own, flush)
       const items = await this.#items(bufferId, until, store.limits)
       if (items.length === 0) return true
-      own = await this.#plan(bufferId, items, reduce)
-      return (await this.#begin(key, guard, own, store.limits, added)) ? false : null
+      own = await flush.plan(items)
+      return (await this.#begin(key, guard, own, store.limits, flush)) ? false : null
     })
   }
 
@@ -149,7 +191,7 @@ export class StoreBuffers implements BufferBackend {
     guard: BufferGuard,
     plan: FlushPlan,
     limits: Limits,
-    added: Map<string, JobRecord>,
+    flush: Flush,
   ): Promise<true | null> {
     const { puts, nonce } = plan
     if (fitting(puts, 0, limits) < puts.length) {
@@ -158,12 +200,12 @@ export class StoreBuffers implements BufferBackend {
     }
     const mark = putOfGuard(key, { ...guard, nonce })
     if ((await this.#commit([mark, ...puts])) === null) return null
-    this.#flushed(plan, added)
+    this.#flushed(plan, flush)
     return true
   }
 
-  #flushed(plan: FlushPlan, added: Map<string, JobRecord>): false {
-    remember(plan, added)
+  #flushed(plan: FlushPlan, flush: Flush): false {
+    flush.begun(plan)
     this.#announce(plan.puts)
     return false
   }
@@ -264,8 +306,7 @@ export class StoreBuffers implements BufferBackend {
     })
     const now = this.now()
     const puts = await this.#free(records.map((record) => putOfNew(record, now, record.parts)))
-    const drops = items.map(({ key, version }) => ({ key, expect: version, drop: true as const }))
-    return { nonce: records[0]?.nonce ?? '', puts: [...puts, ...drops] }
+    return { nonce: this.#inside.session.nonce(), puts: [...puts, ...dropsOf(items)] }
   }
 
   async #prepare(
@@ -342,8 +383,10 @@ function stepOf(puts: readonly Put[], from: number, limits: Limits): number {
   return limits.unitPuts > 1 ? Math.max(1, fitting(puts, from, limits)) : PARTS_AT_ONCE
 }
 
+const GUARD_PREFIX = 'k/buffer/'
+
 function guardKey(bufferId: string): string {
-  return `k/buffer/${encodeName(bufferId)}`
+  return GUARD_PREFIX + encodeName(bufferId)
 }
 
 function itemsPlace(bufferId: string): string {
@@ -356,6 +399,10 @@ function planText(key: string, { puts }: FlushPlan, limits: Limits): string {
   if (bytes <= Math.min(limits.partBytes, limits.unitBytes - GUARD_BYTES)) return text
   const is = `what comes out of "${key}" has ${bytes} bytes`
   throw refusal('flush a buffer', is, 'less than the store takes', 'data-too-large')
+}
+
+function dropsOf(items: readonly Item[]): Put[] {
+  return items.map(({ key, version }) => ({ key, expect: version, drop: true }))
 }
 
 function remember({ puts }: FlushPlan, added: Map<string, JobRecord>): void {

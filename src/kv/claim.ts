@@ -2,7 +2,7 @@ import { WherryError } from '../errors.ts'
 import { type JobEvent, type JobLife, transition } from '../lifecycle.ts'
 import type { Put, StoredRecord, Wake } from '../store/store.ts'
 import { decodeRecord, encodeRecord, encodeStamp, type JobRecord, stampOf } from './job-record.ts'
-import { channelOf, kindOf, PLACES } from './layout.ts'
+import { cancelChannelOf, channelOf, kindOf, PLACES } from './layout.ts'
 import type { StoreSession } from './store-session.ts'
 
 /** What became of a change to a claimed job. */
@@ -88,19 +88,26 @@ export class Claim {
 
   /** Ends the claim. A job that was cancelled meanwhile is acknowledged instead. */
   settle(change: Change): Promise<ChangeResult> {
-    return this.#change(() => change)
+    return this.#inTurn(() =>
+      this.#apply(() => (this.#over === 'cancelled' ? ACKNOWLEDGEMENT : change)),
+    )
   }
 
+  /** A change on the way. Once the claim is over there are none: its end alone is left to store. */
   #change(changeOf: (life: JobLife) => Change): Promise<ChangeResult> {
+    return this.#inTurn(async () => this.#over ?? this.#apply(changeOf))
+  }
+
+  #inTurn(act: () => Promise<ChangeResult>): Promise<ChangeResult> {
     this.#pending++
-    const result = this.#tail.then(() => this.#apply(changeOf)).finally(() => this.#pending--)
+    const result = this.#tail.then(act).finally(() => this.#pending--)
     this.#tail = result.catch(() => {})
     return result
   }
 
   async #apply(changeOf: (life: JobLife) => Change): Promise<ChangeResult> {
     for (let rebuild = 0; rebuild < REBUILDS_MAX; rebuild++) {
-      const change = this.#over === 'cancelled' ? ACKNOWLEDGEMENT : changeOf(this.#record.life)
+      const change = changeOf(this.#record.life)
       const next = this.#next(change)
       if (next === null) return this.#over ?? 'lost'
       const version = await this.#commit(next, change)
@@ -193,9 +200,10 @@ function decodeOwn(record: StoredRecord | null): JobRecord | null {
   }
 }
 
-/** A job that goes back into the line wakes whoever waits for one. */
+/** A job that goes back into the line wakes whoever waits for one; a cancelled one, its holder. */
 export function wakeOf({ queueName, life }: JobRecord, now: number): Wake[] {
   const kind = kindOf(life, now)
+  if (kind === 'cancelling') return [{ channel: cancelChannelOf(queueName), at: now }]
   const runnable = PLACES[kind].class === 'r'
   if (!runnable && PLACES[kind].class !== 'd') return []
   return [{ channel: channelOf(queueName), at: runnable ? now : (life.runAt ?? now) }]

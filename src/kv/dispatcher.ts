@@ -98,13 +98,16 @@ export class Dispatcher {
     // Reserved first: another claim may be under way for the same queue.
     for (const { queueName, limit } of wants) this.#take(queueName, limit)
     const attempts: Attempt[] = []
+    const givenBack: Promise<unknown>[] = []
     try {
       const { claims, nextDueAt } = await source.claim(wants)
       for (const claim of claims) {
         if (isWanted(claim.record.queueName)) attempts.push(this.#start(claim))
         // Its worker was stopped while it was on its way.
-        else void claim.settle({ event: { type: 'deferred' } }).catch(() => {})
+        else givenBack.push(claim.settle({ event: { type: 'deferred' } }).catch(() => {}))
       }
+      // Whoever stops the worker ends the process then.
+      await Promise.all(givenBack)
       return { attempts, nextDueAt }
     } finally {
       for (const { queueName, limit } of wants) this.#take(queueName, -limit)

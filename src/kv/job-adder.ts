@@ -1,8 +1,8 @@
 import { type Random, randomToken } from '../clock.ts'
 import { encode } from '../codec.ts'
 import { messageOf, WherryError } from '../errors.ts'
-import type { Job } from '../job.ts'
-import { assertId } from '../job-id.ts'
+import type { Job, JobId } from '../job.ts'
+import { assertId, isGeneratedId } from '../job-id.ts'
 import type { JobOptions } from '../job-queue-strategy.ts'
 import { JobState, transition } from '../lifecycle.ts'
 import { isLonger } from '../store/commit-rules.ts'
@@ -30,6 +30,8 @@ export interface Addition {
 
 /** Commits of one add whose fate stays unknown, before its caller is told so. */
 const ADD_TRIES = 4
+/** Ids of one job that a generator may give and that are taken. */
+const DRAWS_MAX = 10
 
 /** Stores new jobs. */
 export class JobAdder {
@@ -44,26 +46,33 @@ export class JobAdder {
   async add(additions: readonly Addition[]): Promise<JobRecord[]> {
     const prepared = await this.prepare(additions)
     await this.#refuseTaken(prepared)
-    const { done, failed } = await outcomesOf(prepared.map((record) => this.#store(record)))
+    const { done, failed } = await outcomesOf(
+      prepared.map((record, i) => this.#storeOnce(record, chosenId(additions[i] as Addition))),
+    )
     if (failed) throw failed.reason
     return [...done]
   }
 
-  /** The records of new jobs, checked and not yet stored, in queues that everyone knows. */
+  /**
+   * The records of new jobs, checked and not yet stored, in queues that everyone knows. Their data is
+   * read before anything is waited for: what its adder does to it afterwards is not seen.
+   */
   async prepare(additions: readonly Addition[]): Promise<JobRecord[]> {
+    const parts = additions.map(({ job }) => partsOf(job))
     const store = await this.#options.session.store()
-    const prepared = additions.map(({ job, options }) => this.#prepare(job, options, store))
+    const prepared = additions.map((addition, i) => this.#prepare(addition, parts[i] ?? {}, store))
     await this.#announce(store, new Set(prepared.map(({ queueName }) => queueName)))
     return prepared
   }
 
-  #prepare(job: Job, options: JobOptions, store: Store): JobRecord {
+  #prepare({ job, options }: Addition, parts: JobRecord['parts'], store: Store): JobRecord {
     const { queueName } = job
     const { session, random, newId, setRetries, bornLeasedMs } = this.#options
     const retries = setRetries(queueName, job)
     assertQueueName(queueName)
     assertJobOptions({ ...options, retries })
-    const ownId = options.id ?? job.id
+    assertLength(parts, store)
+    const ownId = chosenId({ job, options })
     const id = String(ownId ?? newId())
     assertId(id)
     const now = session.clock.now()
@@ -97,8 +106,9 @@ export class JobAdder {
       nonce: randomToken(random, 10),
       owner: '',
       errorIsCut: false,
-      isOwnId: ownId !== null && ownId !== undefined,
-      parts: partsOf(job, store),
+      // A generator of the user's own need not make them in the order of time.
+      isOwnId: ownId !== null || !isGeneratedId(id),
+      parts,
     }
     const leaseMs = bornLeasedMs(record, store)
     return leaseMs === null || runAt !== null ? record : this.#held(record, now, leaseMs)
@@ -113,6 +123,9 @@ export class JobAdder {
 
   /** A race may still be lost in the commit; this is what lets a batch be refused as a whole. */
   async #refuseTaken(records: readonly JobRecord[]): Promise<void> {
+    // Of a single one its commit tells, where a commit can tell.
+    const isEventual = this.#options.session.opened?.guarantee === 'eventual'
+    if (records.length === 1 && !isEventual) return
     const own = records.filter(({ isOwnId }) => isOwnId)
     const ids = new Set<string>()
     for (const { id } of own) {
@@ -140,6 +153,21 @@ export class JobAdder {
     })
     await Promise.all(unknown.map((name) => this.#options.session.commit([put(name)])))
     for (const name of news) this.#knownQueues.add(name)
+  }
+
+  /** An id that nobody chose and that is taken is drawn again. */
+  async #storeOnce(record: JobRecord, chosen: JobId | null): Promise<JobRecord> {
+    for (let draw = 1; ; draw++) {
+      try {
+        return await this.#store(record)
+      } catch (error) {
+        const taken = error instanceof WherryError && error.code === 'id-taken'
+        if (!taken || chosen !== null || draw === DRAWS_MAX) throw error
+        const id = this.#options.newId()
+        assertId(id)
+        record = { ...record, id, key: jobKey(id), isOwnId: !isGeneratedId(id) }
+      }
+    }
   }
 
   async #store(record: JobRecord): Promise<JobRecord> {
@@ -179,10 +207,16 @@ export class JobAdder {
   }
 }
 
-function partsOf(job: Job, { limits, name }: Store): Record<string, string> {
-  if (job.data === undefined) return {}
-  const data = encode(job.data)
-  if (!isLonger(data, limits.partBytes)) return { data }
+function chosenId({ job, options }: Addition): JobId | null {
+  return options.id ?? job.id
+}
+
+function partsOf({ data }: Job): Record<string, string> {
+  return data === undefined ? {} : { data: encode(data) }
+}
+
+function assertLength({ data }: JobRecord['parts'], { limits, name }: Store): void {
+  if (data === undefined || !isLonger(data, limits.partBytes)) return
   throw new WherryError(
     'data-too-large',
     `Cannot add a job: its data has over ${limits.partBytes} bytes, the most that the store "${name}" takes`,

@@ -70,10 +70,9 @@ export class JobFinder {
 
   async findMany(options: JobListOptions = {}): Promise<JobPage> {
     const { skip, take } = pageOf(options)
-    const sort =
-      options.sort && Object.keys(options.sort).length > 0
-        ? options.sort
-        : { createdAt: 'ASC' as const }
+    const sort: JobSortParameter = Object.values(options.sort ?? {}).some(Boolean)
+      ? (options.sort ?? {})
+      : { createdAt: 'ASC' }
     const plan = planOf(options)
     const { found, totalItems } = await this.#find(plan, options, sort, skip + take)
     const keys = found.slice(skip, skip + take).map(({ key }) => key)
@@ -105,9 +104,8 @@ export class JobFinder {
     sort: JobSortParameter,
     wanted: number,
   ): Promise<{ found: JobRecord[]; totalItems: number }> {
-    const { filter = {}, filterOperator } = options
     const test = (record: JobRecord): boolean =>
-      matches(this.#listed(record), filter, filterOperator)
+      matches(this.#listed(record), options.filter ?? {}, options.filterOperator)
     const store = await this.#session.store()
     if (plan.ids !== null) {
       const { got } = await this.#session.read({ get: plan.ids.filter(isId).map(jobKey) })
@@ -117,7 +115,7 @@ export class JobFinder {
       return this.#sorted((await this.#everything()).filter(test), sort)
     const places = await this.#placesOf(plan)
     const counts = await this.#countOf(places)
-    const [field, order] = Object.entries(sort)[0] ?? []
+    const [field, order] = Object.entries(sort).find(([, one]) => one) ?? []
     if (!plan.rest && counts > COLLECT_MAX && field === 'createdAt') {
       // Two lists are in that order: of jobs with generated ids, and of those with ids of their own.
       const page = { limit: PAGE, reverse: order === 'DESC' }
@@ -254,29 +252,31 @@ function decodeAll(stored: readonly StoredRecord[]): JobRecord[] {
   })
 }
 
-function planOf({ filter = {}, filterOperator = 'AND' }: JobListOptions): Plan {
+function planOf({ filter, filterOperator }: JobListOptions): Plan {
   const plan: Plan = { queueNames: null, states: null, ids: null, rest: false }
-  if (filterOperator === 'AND') addToPlan(plan, filter)
-  else plan.rest = Object.keys(filter).length > 0
+  if (filterOperator === 'OR') plan.rest = Object.keys(filter ?? {}).length > 0
+  else addToPlan(plan, filter ?? {})
   return plan
 }
 
 function addToPlan(plan: Plan, filter: JobFilterParameter): void {
-  const { queueName, state, isSettled, id, _and = [], ...others } = filter
-  for (const part of _and) addToPlan(plan, part)
+  const { queueName, state, isSettled, id, _and, ...others } = filter
+  for (const part of _and ?? []) addToPlan(plan, part)
   const names = queueName && namedBy<string>(queueName)
   const states = state && namedBy<JobState>(state)
   const ids = id && namedBy<string>(id)
   if (names) plan.queueNames = both(plan.queueNames, names)
   if (states) plan.states = both(plan.states, states)
   if (ids) plan.ids = both(plan.ids, ids.map(String))
-  if (isSettled?.eq !== undefined) {
+  if (typeof isSettled?.eq === 'boolean') {
     const settled = Object.values(JobState).filter((one) => isSettledState(one) === isSettled.eq)
     plan.states = both(plan.states, settled)
   }
   const understood = [queueName && names, state && states, id && ids].every((one) => one !== null)
-  const odd = Object.values(others).some((condition) => condition !== undefined)
-  plan.rest ||= !understood || odd || isSettled?.isNull !== undefined
+  const odd = [...Object.values(others), isSettled?.isNull].some(
+    (condition) => condition !== undefined && condition !== null,
+  )
+  plan.rest ||= !understood || odd
 }
 
 /** The values that the operators leave, when they are `eq` or `in` alone; null otherwise. */

@@ -41,7 +41,7 @@ export interface JobRecord {
   readonly owner: string
   /** Whether `life.error` is only the beginning of the part `error`. */
   readonly errorIsCut: boolean
-  /** Whether its user chose the id, so that the order of ids is not that of creation. */
+  /** Whether the id is none of `idGenerator`, so that the order of ids is not that of creation. */
   readonly isOwnId: boolean
   readonly parts: Readonly<Record<string, string>>
 }

@@ -134,6 +134,11 @@ export function channelOf(queueName: string): string {
   return `queue/${encodeName(queueName)}`
 }
 
+/** Where a cancellation of a job of the queue that runs is told. */
+export function cancelChannelOf(queueName: string): string {
+  return `cancel/${encodeName(queueName)}`
+}
+
 const NAME_LENGTH_MAX = 100
 const PLAIN_NAME = /^[A-Za-z0-9._-]+$/
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
@@ -167,7 +172,7 @@ export function encodeName(name: string): string {
   return `~${base64.replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '')}`
 }
 
-function decodeName(encoded: string): string {
+export function decodeName(encoded: string): string {
   if (!encoded.startsWith('~')) return encoded
   const binary = atob(encoded.slice(1).replaceAll('-', '+').replaceAll('_', '/'))
   return new TextDecoder().decode(Uint8Array.from(binary, (char) => char.charCodeAt(0)))

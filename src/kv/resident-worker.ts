@@ -1,6 +1,7 @@
 import { type Clock, type Random, sleep } from '../clock.ts'
 import type { Logger } from '../logger.ts'
 import type { Store } from '../store/store.ts'
+import { Cancellations } from './cancellations.ts'
 import type { ClaimSource } from './claimer.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import { channelOf } from './layout.ts'
@@ -36,6 +37,7 @@ export class ResidentWorker {
   readonly #options: ResidentWorkerOptions
   readonly #queues = new Set<string>()
   readonly #subscriptions = new Map<string, () => void>()
+  readonly #cancellations: Cancellations
   #loop: Promise<void> | null = null
   #looking: Promise<unknown> = Promise.resolve()
   #woken = false
@@ -45,6 +47,7 @@ export class ResidentWorker {
 
   constructor(options: ResidentWorkerOptions) {
     this.#options = options
+    this.#cancellations = new Cancellations(options)
     options.dispatcher.onFree = () => this.wake()
   }
 
@@ -68,8 +71,6 @@ export class ResidentWorker {
    */
   async stop(queueName: string): Promise<void> {
     this.#queues.delete(queueName)
-    this.#subscriptions.get(queueName)?.()
-    this.#subscriptions.delete(queueName)
     this.wake()
     const attempts = (): ReadonlySet<Attempt> => this.#options.dispatcher.attempts(queueName)
     const finished = async (): Promise<void> => {
@@ -79,6 +80,7 @@ export class ResidentWorker {
     await this.#within(this.#options.gracefulShutdownTimeout, finished())
     for (const attempt of attempts()) attempt.interrupt()
     await this.#within(GIVE_BACK_MS, finished())
+    if (!this.#queues.has(queueName)) this.#unsubscribe(queueName)
   }
 
   /** Looks for work now. */
@@ -112,6 +114,7 @@ export class ResidentWorker {
       const { attempts, nextDueAt } = await dispatcher.dispatch(source, names, Infinity, (name) =>
         this.#queues.has(name),
       )
+      if (attempts.length > 0) void this.#cancellations.lookWhileBusy(store)
       return this.#sleepMs(store, names, attempts, nextDueAt)
     } catch (error) {
       this.#logFailure(error)
@@ -153,10 +156,18 @@ export class ResidentWorker {
 
   #subscribe(store: Store, queueName: string): void {
     if (store.subscribe === undefined || this.#subscriptions.has(queueName)) return
-    this.#subscriptions.set(
-      queueName,
+    const unsubscribe = [
       store.subscribe(channelOf(queueName), (at) => this.wakeAt(at)),
-    )
+      this.#cancellations.subscribe(store, queueName),
+    ]
+    this.#subscriptions.set(queueName, () => {
+      for (const stop of unsubscribe) stop()
+    })
+  }
+
+  #unsubscribe(queueName: string): void {
+    this.#subscriptions.get(queueName)?.()
+    this.#subscriptions.delete(queueName)
   }
 
   async #within(ms: number, done: Promise<void>): Promise<void> {

@@ -211,7 +211,8 @@ class Run {
       .replaceAll('\0', '\uFFFD')
       .slice(0, bytesMax / 3)
     const cut = cutError(message)
-    const retryAt = at + this.#backOffMs()
+    const { retries, attempts } = this.#claim.record.life
+    const retryAt = retries >= attempts ? at + this.#backOffMs() : at
     const event: JobEvent = { type: 'failed', at, error: cut, retryAt }
     this.#context.log.debug('An attempt has failed', { error })
     return cut === message ? { event } : { event, parts: { error: message }, errorIsCut: true }

@@ -1,4 +1,4 @@
-import { type Clock, type Random, sleep } from '../clock.ts'
+import { type Clock, type Random, randomToken, sleep } from '../clock.ts'
 import { messageOf, WherryError } from '../errors.ts'
 import type { Logger } from '../logger.ts'
 import { refusal } from '../refusal.ts'
@@ -60,6 +60,11 @@ export class StoreSession {
   /** The store if it has been used already. */
   get opened(): Store | null {
     return this.#store
+  }
+
+  /** New for each commit that is to be known again when its answer is lost. */
+  nonce(): string {
+    return randomToken(this.#options.random, 10)
   }
 
   /** Releases what the store opened, also when nobody has used it yet. */

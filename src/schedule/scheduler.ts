@@ -23,6 +23,11 @@ export interface SchedulerOptions {
   readonly timezone?: string | undefined
   /** Runs of each task that are remembered, 1 to 100. Default 10. */
   readonly history?: number | undefined
+  /**
+   * The id of the job of an occurrence. All who tick must agree on it, and no two occurrences share
+   * one. Default: the prefix, the task's id and the milliseconds of the instant.
+   */
+  readonly runId?: ((taskId: string, at: Date) => string) | undefined
 }
 
 /** A task as it stands. */
@@ -101,9 +106,9 @@ export class Scheduler implements Companion {
     this.#lines = new Map(
       tasks.map((task, i) => {
         const queueName = service.queue(TASK_QUEUE + task.id)?.name ?? TASK_QUEUE + task.id
-        const idPrefix = idPrefixOf(queueName, task.id)
+        const runId = options.runId?.bind(null, task.id) ?? runIdOf(queueName, task.id)
         const schedule = schedules[i] as CronSchedule
-        const line = { task, schedule, queueName, idPrefix, inside, logger, historyMax: history }
+        const line = { task, schedule, queueName, runId, inside, logger, historyMax: history }
         return [task.id, new TaskLine(line)]
       }),
     )
@@ -285,15 +290,15 @@ function scheduleOf(task: ScheduledTask, zone: string | undefined): CronSchedule
   }
 }
 
-/** Starts the ids of a task's jobs, so that two systems in one store keep apart by their prefix. */
-function idPrefixOf(queueName: string, taskId: string): string {
+/** With the prefix in the ids of a task's jobs two systems in one store keep apart. */
+function runIdOf(queueName: string, taskId: string): (at: Date) => string {
   const prefix = queueName.slice(0, -TASK_QUEUE.length - taskId.length)
   const escaped = prefix.replaceAll(
     /[^A-Za-z0-9]/g,
     (char) => `_${char.charCodeAt(0).toString(16)}`,
   )
   const start = escaped === '' ? `${taskId}-` : `${escaped}_-${taskId}-`
-  if (start.length <= ID_START_MAX) return start
+  if (start.length <= ID_START_MAX) return (at) => `${start}${at.getTime()}`
   const is = `the prefix and the id of task "${taskId}" have ${start.length} characters`
   throw refusal('make a scheduler', is, `at most ${ID_START_MAX}`, 'name-invalid')
 }

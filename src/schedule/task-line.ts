@@ -33,8 +33,8 @@ export interface TaskLineOptions {
   readonly task: ScheduledTask
   readonly schedule: CronSchedule
   readonly queueName: string
-  /** What the ids of the task's jobs begin with. */
-  readonly idPrefix: string
+  /** The id of the job of an occurrence, on which all who tick agree. */
+  readonly runId: (at: Date) => string
   readonly inside: StrategyInside
   readonly logger: Logger
   /** Runs that are remembered. */
@@ -53,7 +53,7 @@ export interface TaskSight {
 }
 
 /** What became of an occurrence. */
-type Outcome = 'added' | 'dealt-with' | 'overlaps'
+type Outcome = 'added' | 'dealt-with' | 'overlaps' | 'id-taken'
 
 /** One task: its record in the store, and the jobs of its runs. */
 export class TaskLine {
@@ -107,11 +107,12 @@ export class TaskLine {
   /** Adds a run at once. */
   async runNow(): Promise<JobRecord> {
     const prepared = await this.#prepare(null)
-    await this.#change('run', async (sight) => {
+    const outcome = await this.#change('run', async (sight) => {
       this.#refuseOverlap(sight, prepared.id)
       if (sight.record.jobId === prepared.id) return 'dealt-with'
       return this.#commitRun(sight, prepared, sight.record.cursor)
     })
+    if (outcome === 'id-taken') return this.runNow()
     this.#options.inside.announce(prepared.queueName, [prepared])
     return prepared
   }
@@ -169,9 +170,9 @@ export class TaskLine {
     return record
   }
 
-  async #add(at: number, waits: boolean): Promise<Outcome> {
+  async #add(at: number, waits: boolean, isIdDrawn = false): Promise<Outcome> {
     const { logger, task, queueName } = this.#options
-    const prepared = await this.#prepare(at)
+    const prepared = await this.#prepare(at, isIdDrawn)
     const outcome = await this.#change('add a run of', async (sight) => {
       if (sight.record.cursor >= at || !sight.record.enabled) return 'dealt-with'
       if (this.#overlaps(sight, prepared.id)) {
@@ -181,6 +182,7 @@ export class TaskLine {
       }
       return this.#commitRun(sight, prepared, at)
     })
+    if (outcome === 'id-taken') return this.#add(at, waits, true)
     if (outcome === 'added') this.#options.inside.announce(prepared.queueName, [prepared])
     if (outcome === 'overlaps' && !waits) {
       const fields = { taskId: task.id, queueName, at: new Date(at) }
@@ -190,12 +192,13 @@ export class TaskLine {
   }
 
   /** The job of an occurrence has an id that all who tick agree on; a run by hand gets any. */
-  async #prepare(at: number | null): Promise<JobRecord> {
-    const { task, queueName, idPrefix, inside } = this.#options
-    const data: TaskData = { taskId: task.id, scheduledAt: at === null ? null : new Date(at) }
+  async #prepare(at: number | null, isIdDrawn = at === null): Promise<JobRecord> {
+    const { task, queueName, runId, inside } = this.#options
+    const scheduledAt = at === null ? null : new Date(at)
+    const data: TaskData = { taskId: task.id, scheduledAt }
     const { retries = 0 } = task.options
     const job = new Job({ queueName, data, retries }, inside.surroundings)
-    const id = at === null ? undefined : `${idPrefix}${at}`
+    const id = scheduledAt === null || isIdDrawn ? undefined : runId(scheduledAt)
     const options = { id, timeout: task.timeoutMs }
     const [prepared] = await inside.adder.prepare([{ job, options }])
     return prepared as JobRecord
@@ -206,8 +209,13 @@ export class TaskLine {
     sight: TaskSight,
     prepared: JobRecord,
     cursor: number,
-  ): Promise<'added' | 'dealt-with' | null> {
+  ): Promise<'added' | 'dealt-with' | 'id-taken' | null> {
     const { session } = this.#options.inside
+    // Of two who tick, one finds the other's job. Any other job of its id is a stranger's.
+    const isTaken = (found: JobRecord): boolean =>
+      cursor === sight.record.cursor
+        ? found.nonce !== prepared.nonce
+        : found.queueName !== prepared.queueName
     const store = await session.store()
     const now = session.clock.now()
     const put = this.#putOf(sight, { jobId: prepared.id, cursor })
@@ -217,10 +225,12 @@ export class TaskLine {
       if ((await session.commit([put, job], wake)) !== null) return 'added'
       // Refused for the job alone: it exists, and it is the record that stayed behind.
       const { got } = await session.read({ get: [job.key] })
-      return got[0] ? this.#follow(put) : null
+      if (!got[0]) return null
+      return isTaken(decodeRecord(got[0])) ? 'id-taken' : this.#follow(put)
     }
     // Job first: whoever dies in between leaves one that a successor finds by its id.
     const { got } = await session.read({ get: [job.key] })
+    if (got[0] && isTaken(decodeRecord(got[0]))) return 'id-taken'
     const isNew = !got[0] && (await session.commit([job], wake)) !== null
     return (await this.#follow(put)) && (isNew ? 'added' : 'dealt-with')
   }

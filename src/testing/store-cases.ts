@@ -880,6 +880,29 @@ const rest: StoreCase[] = [
     },
   },
   {
+    name: 'whoever subscribes to one channel after another from the start hears all of them soon',
+    needs: { subscribe: true, guarantee: 'process' },
+    async run(trial) {
+      const { assert, store } = trial
+      const other = await trial.second()
+      const heard = new Set<string>()
+      const channels = Array.from({ length: 100 }, (_, i) => `channel-${i}`)
+      const leave: ((() => void) | undefined)[] = []
+      // A store that connects to hear does so meanwhile.
+      for (const channel of channels) {
+        leave.push(store.subscribe?.(channel, () => void heard.add(channel)))
+        if (leave.length % 4 === 0) await new Promise((resolve) => setTimeout(resolve))
+      }
+      for (let round = 0; round < 150 && heard.size < channels.length; round++) {
+        const wake = channels.map((channel) => ({ channel, at: round }))
+        await other.commit([[created(`round-${round}`)]], { wake })
+        await new Promise((resolve) => setTimeout(resolve, 20))
+      }
+      for (const stop of leave) stop?.()
+      assert.deepEqual([...heard].sort(), [...channels].sort())
+    },
+  },
+  {
     name: 'operations only grow, and a commit is counted',
     async run(trial) {
       const { assert, store } = trial

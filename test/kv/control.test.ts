@@ -1,5 +1,5 @@
 import { describe, expect, test, vi } from 'vitest'
-import { type JobQueue, type JobQueueService, WherryError } from '../../src/main.ts'
+import { type JobQueue, type JobQueueService, type Store, WherryError } from '../../src/main.ts'
 import { Workbench } from '../support/workbench.ts'
 
 /** What was refused, and how. */
@@ -49,21 +49,43 @@ describe('cancelJob()', () => {
     expect(bench.calls).toHaveLength(1)
   })
 
-  test('of a job that runs elsewhere: its signal aborts with the next renewal', async () => {
+  test.each<[string, Partial<Store>, number]>([
+    ['at once, where the store tells', {}, 0],
+    ['within a second, where it tells nothing', { subscribe: undefined } as never, 1_000],
+    ['with the next renewal, if it was not told', { subscribe: () => () => {} }, 3_000],
+  ])('of a job that runs elsewhere: its signal aborts %s', async (_when, change, ms) => {
     const bench = new Workbench()
-    const { queue } = await bench.worker({ leaseMs: 9_000 })
+    Object.assign(bench.store, change)
+    const { queue } = await bench.worker({ leaseMs: 9_000, pollInterval: 20 })
     const other = bench.service()
     const { id } = await queue.add(null, { retries: 1 })
-    await bench.settle()
+    await bench.clock.advance(20)
     await other.cancelJob(id as string)
-    expect(bench.call(0).context.signal.aborted).toBe(false)
-    await bench.clock.advance(3_000)
+    await bench.clock.advance(Math.max(0, ms - 100))
+    expect(bench.call(0).context.signal.aborted).toBe(ms === 0)
+    await bench.clock.advance(ms > 0 ? 100 : 0)
     expect(bench.call(0).context.signal.aborted).toBe(true)
     await bench.call(0).fail(new Error('stopped'))
     expect(await other.findOne(id as string)).toMatchObject({
       state: 'CANCELLED',
       error: undefined,
     })
+  })
+
+  test('of a job that runs elsewhere is heard of though a look for it has failed', async () => {
+    const bench = new Workbench()
+    const { read } = bench.store
+    Object.assign(bench.store, { subscribe: undefined })
+    const { queue } = await bench.worker({ leaseMs: 60_000, pollInterval: 20 })
+    const { id } = await queue.add(null)
+    await bench.clock.advance(20)
+    await bench.service().cancelJob(id as string)
+    bench.store.read = () => Promise.reject(new Error('no connection'))
+    await bench.clock.advance(1_500)
+    expect(bench.call(0).context.signal.aborted).toBe(false)
+    bench.store.read = read
+    await bench.clock.advance(1_000)
+    expect(bench.call(0).context.signal.aborted).toBe(true)
   })
 
   test('of a running job: it cannot be retried or removed until its handler has stopped', async () => {
@@ -80,6 +102,21 @@ describe('cancelJob()', () => {
     expect(await service.retryJob(id as string)).toMatchObject({ state: 'PENDING' })
     await bench.settle()
     expect(bench.calls).toHaveLength(2)
+  })
+
+  test('twice, of a running job: nobody says that its handler has stopped before it has', async () => {
+    const bench = new Workbench()
+    const { service, queue } = await bench.worker()
+    const { id } = await queue.add(null)
+    await bench.settle()
+    for (let i = 0; i < 2; i++) {
+      await service.cancelJob(id as string)
+      bench.call(0).job.setProgress(10 * i)
+      await bench.clock.advance(2_000)
+    }
+    expect((await refusal(() => service.retryJob(id as string))).code).toBe('job-unsettled')
+    await bench.call(0).finish()
+    expect(await service.retryJob(id as string)).toMatchObject({ state: 'PENDING' })
   })
 
   test('frees the slot of a handler that does not listen when its lease is over', async () => {

@@ -282,6 +282,22 @@ describe('leases', () => {
     expect(bench.calls.every(({ context }) => !context.signal.aborted)).toBe(true)
   })
 
+  test('a lease is renewed though progress is on its way when its time comes', async () => {
+    const bench = new Workbench()
+    const { queue } = await bench.worker({ leaseMs: 9_000 })
+    await queue.add(null)
+    await bench.settle()
+    const { commit } = bench.store
+    bench.store.commit = async (...request) => {
+      await new Promise<void>((resolve) => void bench.clock.setTimeout(resolve, 50))
+      return commit.apply(bench.store, request)
+    }
+    await bench.clock.advance(2_980)
+    bench.call(0).job.setProgress(50)
+    await bench.clock.advance(20_000)
+    expect([bench.calls.length, bench.call(0).context.signal.aborted]).toEqual([1, false])
+  })
+
   test('a lease that a wrong clock wrote a year ahead is taken over', async () => {
     const bench = new Workbench()
     const service = bench.service()

@@ -72,6 +72,21 @@ describe('stopping', () => {
     expect((await jobs.findOne(String(job.id)))?.state).toBe('PENDING')
   })
 
+  test('is not over before such a claim has been given back', async () => {
+    const { clock, store, jobs } = world()
+    const queue = await jobs.createQueue({ name: 'a', process: async () => {} })
+    const job = await queue.add(1)
+    const commit = store.commit.bind(store)
+    store.commit = async (...request) => {
+      await new Promise<void>((done) => clock.setTimeout(done, 200))
+      return commit(...request)
+    }
+    void jobs.start()
+    await clock.advance(100)
+    await settled(clock, jobs.stop())
+    expect(await jobs.findOne(String(job.id))).toMatchObject({ state: 'PENDING', attempts: 0 })
+  })
+
   test('close() gives back what a drain runs, and waits for that', async () => {
     const { clock, jobs } = world()
     const queue = await jobs.createQueue({
@@ -313,6 +328,31 @@ describe('an id of one’s own that looks generated', () => {
     const { items, totalItems } = await jobs.findMany({ take: 3, sort: { createdAt: 'DESC' } })
     expect(totalItems).toBe(2_200)
     expect(items.map((job) => String(job.id)[0])).toEqual(['1', '1', '1'])
+  })
+})
+
+describe('ids of a generator of one’s own', () => {
+  test('are drawn again when they are taken, and given up when they always are', async () => {
+    const ids = ['a', 'a', 'a', 'b']
+    const { jobs } = world({ newId: () => ids.shift() ?? 'b' })
+    const queue = await jobs.createQueue({ name: 'a' })
+    expect([(await queue.add(1)).id, (await queue.add(2)).id]).toEqual(['a', 'b'])
+    await expect(queue.add(3)).rejects.toMatchObject({ code: 'id-taken' })
+    expect((await jobs.findMany()).totalItems).toBe(2)
+  })
+
+  test('are found in a long list, whatever their order', async () => {
+    let left = 5_000
+    const { jobs } = world({ newId: () => String(left--) })
+    const queue = await jobs.createQueue<number>({ name: 'a' })
+    await queue.addMany(Array.from({ length: 2_100 }, (_, data) => ({ data })))
+    const page = {
+      take: 2,
+      filter: { queueName: { eq: 'a' } },
+      sort: { createdAt: 'ASC' },
+    } as const
+    const { items, totalItems } = await jobs.findMany(page)
+    expect([items.length, totalItems]).toEqual([2, 2_100])
   })
 })
 

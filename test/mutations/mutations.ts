@@ -50,8 +50,41 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     rule: 'mailbox: changes of one claim wait for each other',
     file: 'src/kv/claim.ts',
-    find: 'const result = this.#tail.then(() => this.#apply(changeOf))',
-    replace: 'const result = Promise.resolve().then(() => this.#apply(changeOf))',
+    find: 'const result = this.#tail.then(act)',
+    replace: 'const result = Promise.resolve().then(act)',
+  },
+  {
+    rule: 'cancelling: only the end of an attempt says that its handler has stopped',
+    file: 'src/kv/claim.ts',
+    find: 'this.#inTurn(async () => this.#over ?? this.#apply(changeOf))',
+    replace:
+      "this.#inTurn(() => this.#apply((life) => (this.#over === 'cancelled' ? ACKNOWLEDGEMENT : changeOf(life))))",
+  },
+  {
+    rule: 'cancelling: the holder is woken',
+    file: 'src/kv/claim.ts',
+    find: "if (kind === 'cancelling') return [",
+    replace: "if (kind === ('none' as string)) return [",
+  },
+  {
+    rule: 'renewal: one that found progress on its way looks again soon',
+    file: 'src/kv/renewals.ts',
+    find: 'const lookIn = renewing ?',
+    replace: 'const lookIn = renewing || claim.busy ?',
+  },
+  {
+    rule: 'stop: a claim that came too late is given back before it is over',
+    file: 'src/kv/dispatcher.ts',
+    find: 'await Promise.all(givenBack)',
+    replace: 'void givenBack',
+  },
+  {
+    rule: 'add: the data is read before anything is waited for',
+    file: 'src/kv/job-adder.ts',
+    find: 'const parts = additions.map(({ job }) => partsOf(job))\n    const store = await this.#options.session.store()\n',
+    replace:
+      'const store = await this.#options.session.store()\n    const parts = additions.map(({ job }) => partsOf(job))\n',
+    tests: ['test/vendure-parity/job.test.ts'],
   },
   {
     rule: 'versions are tokens: they come from no counter that starts again',
@@ -141,8 +174,8 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     rule: 'a take whose answer was lost is known again',
     file: 'src/kv/taker.ts',
-    find: 'return findTaken()',
-    replace: 'return []',
+    find: 'const found = await findTaken()',
+    replace: 'const found = [] as Awaited<ReturnType<typeof findTaken>>',
   },
   {
     rule: 'only what bears the stamp of a lost take was taken by it',
@@ -323,5 +356,12 @@ export const MUTATIONS: readonly Mutation[] = [
     find: '(await this.#access.commit(claim)) !== null',
     replace: 'claim !== null',
     tests: ['test/store/deno-kv-store.test.ts'],
+  },
+  {
+    rule: 'Redis: a subscription waits for its connection',
+    file: 'adapters/store/redis.ts',
+    find: 'await this.#ready(this.#client)',
+    replace: 'await null',
+    tests: ['test/conformance/redis.test.ts'],
   },
 ]

@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import * as vendure from '../../adapters/vendure/main.ts'
 import * as http from '../../src/http/main.ts'
 import * as core from '../../src/main.ts'
 import * as testing from '../../src/testing/main.ts'
@@ -12,6 +13,7 @@ interface Manifest {
   readonly version: string
   readonly exports: Readonly<Record<string, unknown>>
   readonly devDependencies: Readonly<Record<string, string>>
+  readonly publish?: { readonly exclude: readonly string[] }
 }
 
 const read = (name: string): Manifest => JSON.parse(readFileSync(join(ROOT, name), 'utf8'))
@@ -51,6 +53,12 @@ test('the exported names are these', () => {
       "createDoor",
     ]
   `)
+  expect(Object.keys(vendure).sort()).toMatchInlineSnapshot(`
+    [
+      "WherryJobQueuePlugin",
+      "jobSignal",
+    ]
+  `)
   expect(Object.keys(testing).sort()).toMatchInlineSnapshot(`
     [
       "FakeClock",
@@ -75,8 +83,11 @@ test('npm and JSR export the same entries, and each is there', () => {
     ).toBe(true)
     expect(existsSync(join(ROOT, String(file)))).toBe(true)
   }
-  const fixed = patterns.filter((pattern) => !pattern.includes('*'))
+  // A plugin of a CommonJS package: for npm alone.
+  const fixed = patterns.filter((pattern) => !pattern.includes('*') && pattern !== './vendure')
   expect(fixed.every((entry) => entry in jsr.exports)).toBe(true)
+  expect(Object.keys(jsr.exports)).not.toContain('./vendure')
+  expect(jsr.publish?.exclude).toEqual(['adapters/vendure'])
 })
 
 test('versions agree', () => {

@@ -71,8 +71,11 @@ test('the tarball holds what it should', () => {
     'dist/src/testing/main.js',
     'dist/adapters/store/sqlite.js',
     'dist/adapters/runtime/cloudflare.d.ts',
+    'dist/adapters/vendure/main.js',
+    'docs/vendure.md',
   ]) {
     expect(files).toContain(wanted)
   }
   expect(files.filter((name) => /^(src|test|examples|adapters|bench)\//.test(name))).toEqual([])
+  expect(files.filter((name) => name.includes('@vendure'))).toEqual([])
 })

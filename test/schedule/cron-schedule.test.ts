@@ -173,13 +173,13 @@ test.each([
   [cronTime.everyWeek(), '0 0 * * 0'],
   [cronTime.everyWeekAt(2, 7), '0 7 * * 2'],
   [cronTime.everyWeekDayAt(9), '0 9 * * 1-5'],
-  [cronTime.everyWeekend(), '0 0 * * 0,6'],
+  [cronTime.everyWeekend(), '0 0 * * 6,0'],
   [cronTime.onSpecificDaysAt([1, 3], 8, 5), '5 8 * * 1,3'],
   [cronTime.everyMonthOn(15, 2), '0 2 15 * *'],
   [cronTime.everyYear(), '0 0 1 1 *'],
   [cronTime.everyYearIn(12, 24, 18), '0 18 24 12 *'],
   [cronTime.everySunday(), '0 0 * * 0'],
-  [cronTime.everySaturday(10, 1), '1 10 * * 6'],
+  [cronTime.everySaturdayAt(10, 1), '1 10 * * 6'],
 ])('in words: %s', (text, expected) => {
   expect(text).toBe(expected)
   expect(new CronSchedule(text).next(0)).toBeGreaterThan(0)

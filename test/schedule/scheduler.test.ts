@@ -369,16 +369,36 @@ describe('exactly one job an occurrence', () => {
     }
   })
 
-  test('a job that has its id already stands for an occurrence', async () => {
+  test('a stranger’s job of its id does not stand for an occurrence', async () => {
+    for (const unitPuts of [1, 100]) {
+      const bench = new Bench()
+      Object.assign(bench.store, { limits: { ...bench.store.limits, unitPuts } })
+      const { service } = await bench.scheduler(quick(bench))
+      const other = await service.createQueue({ name: 'other' })
+      await other.add(null, { id: `clean-up-${START + MINUTE}` })
+      await bench.clock.advance(2 * MINUTE)
+      expect(bench.minutes()).toEqual([1, 2])
+    }
+  })
+
+  test('with ids of one’s own, and a run by hand whose id is taken draws another', async () => {
     const bench = new Bench()
-    const { service } = await bench.scheduler(quick(bench))
+    const ids = ['taken', 'taken', 'free']
+    const service = bench.service({ newId: () => ids.shift() ?? 'none' })
+    const runId = (taskId: string, at: Date): string =>
+      `${taskId}_${(at.getTime() - START) / 1_000}`
+    const scheduler = new Scheduler(service, { tasks: [bench.task(quick(bench))], runId })
     const other = await service.createQueue({ name: 'other' })
-    await other.add(null, { id: `clean-up-${START + MINUTE}` })
-    await bench.clock.advance(2 * MINUTE)
-    expect(bench.minutes()).toEqual([])
-    await service.cancelJob(`clean-up-${START + MINUTE}`)
+    await other.add(null)
+    await service.start()
     await bench.clock.advance(MINUTE)
-    expect(bench.minutes()).toEqual([3])
+    expect((await scheduler.runTask('clean-up')).id).toBe('free')
+    await bench.settle()
+    expect(bench.minutes()).toEqual([1, null])
+    expect((await scheduler.history('clean-up')).map(({ jobId }) => jobId)).toEqual([
+      'free',
+      'clean-up_60',
+    ])
   })
 
   test('two systems in one store keep apart by their prefix', async () => {
