@@ -100,7 +100,8 @@ export class JobAdder {
         fence: now,
         lease: null,
       },
-      createdAt: job.createdAt.getTime(),
+      // An adder's clock may run ahead; it must not put its jobs behind those of later adders.
+      createdAt: Math.min(job.createdAt.getTime(), now),
       priority: options.priority ?? job.priority,
       timeoutMs: options.timeout ?? null,
       nonce: randomToken(random, 10),
