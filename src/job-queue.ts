@@ -1,3 +1,4 @@
+import { decode, encode } from './codec.ts'
 import type { Buffering } from './companion.ts'
 import type { WherryError } from './errors.ts'
 import { Job, type JobSurroundings } from './job.ts'
@@ -71,10 +72,7 @@ export class JobQueue<Data = any, Result = any> {
    * `id-taken` or `store-unavailable`.
    */
   async add(data: Data, options: JobOptions = {}): Promise<SubscribableJob<Data, Result>> {
-    const { strategy, buffers } = this.#setting
-    const job = this.#job(data, options)
-    const kept = await buffers()?.offer(job, options)
-    return kept ?? this.#handle(await strategy.add(job, options))
+    return this.#add(this.#job(data, options), { ...options })
   }
 
   /**
@@ -86,15 +84,15 @@ export class JobQueue<Data = any, Result = any> {
     additions: readonly { readonly data: Data; readonly options?: JobOptions | undefined }[],
   ): Promise<SubscribableJob<Data, Result>[]> {
     const { strategy, buffers } = this.#setting
+    const jobs = additions.map(({ data, options = {} }) => ({
+      job: this.#job(data, options),
+      options: { ...options },
+    }))
     if (strategy instanceof KvJobQueueStrategy && !buffers()) {
-      const jobs = additions.map(({ data, options = {} }) => ({
-        job: this.#job(data, options),
-        options,
-      }))
       return (await strategy.addMany(jobs)).map((job) => this.#handle(job))
     }
     const added: SubscribableJob<Data, Result>[] = []
-    for (const { data, options } of additions) added.push(await this.add(data, options))
+    for (const { job, options } of jobs) added.push(await this.#add(job, options))
     return added
   }
 
@@ -111,8 +109,18 @@ export class JobQueue<Data = any, Result = any> {
     return ownStrategy(this.#setting.strategy, `${action} queue "${this.name}"`)
   }
 
-  #job(data: Data, { retries }: JobOptions): Job<Data> {
-    return new Job({ queueName: this.name, data, retries }, this.#setting.surroundings)
+  /** No await comes before the strategy, which serialises at once: callers reuse their objects. */
+  async #add(job: Job<Data>, options: JobOptions): Promise<SubscribableJob<Data, Result>> {
+    const { strategy, buffers } = this.#setting
+    const kept = buffers() && (await buffers()?.offer(job, options))
+    return kept ?? this.#handle(await strategy.add(job, options))
+  }
+
+  #job(given: Data, { retries }: JobOptions): Job<Data> {
+    const { buffers, surroundings } = this.#setting
+    // A buffer may take its time.
+    const data = buffers() ? (decode(encode(given)) as Data) : given
+    return new Job({ queueName: this.name, data, retries }, surroundings)
   }
 
   #handle(job: Job): SubscribableJob<Data, Result> {

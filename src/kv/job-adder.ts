@@ -51,13 +51,17 @@ export class JobAdder {
 
   /** The records of new jobs, checked and not yet stored, in queues that everyone knows. */
   async prepare(additions: readonly Addition[]): Promise<JobRecord[]> {
+    // Before the first await: callers reuse the objects that they add.
+    const texts = additions.map(({ job: { data } }) => (data === undefined ? null : encode(data)))
     const store = await this.#options.session.store()
-    const prepared = additions.map(({ job, options }) => this.#prepare(job, options, store))
+    const prepared = additions.map(({ job, options }, i) =>
+      this.#prepare(job, options, partsOf(texts[i] ?? null, store), store),
+    )
     await this.#announce(store, new Set(prepared.map(({ queueName }) => queueName)))
     return prepared
   }
 
-  #prepare(job: Job, options: JobOptions, store: Store): JobRecord {
+  #prepare(job: Job, options: JobOptions, parts: JobRecord['parts'], store: Store): JobRecord {
     const { queueName } = job
     const { session, random, newId, setRetries, bornLeasedMs } = this.#options
     const retries = setRetries(queueName, job)
@@ -98,7 +102,7 @@ export class JobAdder {
       owner: '',
       errorIsCut: false,
       isOwnId: ownId !== null && ownId !== undefined,
-      parts: partsOf(job, store),
+      parts,
     }
     const leaseMs = bornLeasedMs(record, store)
     return leaseMs === null || runAt !== null ? record : this.#held(record, now, leaseMs)
@@ -179,9 +183,8 @@ export class JobAdder {
   }
 }
 
-function partsOf(job: Job, { limits, name }: Store): Record<string, string> {
-  if (job.data === undefined) return {}
-  const data = encode(job.data)
+function partsOf(data: string | null, { limits, name }: Store): Record<string, string> {
+  if (data === null) return {}
   if (!isLonger(data, limits.partBytes)) return { data }
   throw new WherryError(
     'data-too-large',

@@ -144,6 +144,18 @@ describe('§2.4 a buffer', () => {
     expect(data(await service.flush())).toEqual([4])
   })
 
+  test('takes data as it is at the call, alone and in a batch', async () => {
+    const { service, queue } = await open([buffer({ collect: async () => true })])
+    const page = { number: 1 }
+    const adding: Promise<unknown>[] = [queue.add(page)]
+    page.number = 2
+    adding.push(queue.addMany([{ data: page }, { data: page }]))
+    page.number = 3
+    await Promise.all(adding)
+    const numbers = (await service.flush()).map(({ data }) => data.number)
+    expect(numbers.sort()).toEqual([1, 2, 2])
+  })
+
   test('data that cannot be stored is refused at the add', async () => {
     const { queue } = await open([buffer()])
     await expect(queue.add(() => {})).rejects.toMatchObject({ code: 'data-unserialisable' })

@@ -362,6 +362,23 @@ describe('adding', () => {
     expect(heard).toEqual([['work', [job.id]]])
   })
 
+  test('takes data and options as they are at the call', async () => {
+    const bench = new Workbench()
+    const { service, queue } = await bench.worker({ concurrency: 9 })
+    const page = { number: 0 }
+    const options = { priority: 0 }
+    const adding: Promise<unknown>[] = []
+    for (let number = 1; number <= 3; number++) {
+      Object.assign(page, { number })
+      Object.assign(options, { priority: -number })
+      adding.push(queue.add(page, options), queue.addMany([{ data: page, options }]))
+    }
+    await Promise.all(adding)
+    const { items } = await service.findMany()
+    expect(items.map(({ data }) => data.number).sort()).toEqual([1, 1, 2, 2, 3, 3])
+    expect(items.every(({ data, priority }) => priority === -data.number)).toBe(true)
+  })
+
   test('10,000 jobs in one call are in the order of their adding', async () => {
     const bench = new Workbench()
     const queue = await bench.service().createQueue({ name: 'work' })
