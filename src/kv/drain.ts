@@ -1,4 +1,5 @@
 import { type Clock, sleep } from '../clock.ts'
+import { assertWhole, refusal, shown } from '../refusal.ts'
 import { addOperations } from '../store/operations.ts'
 import type { Operations } from '../store/store.ts'
 import type { ClaimSource } from './claimer.ts'
@@ -62,12 +63,16 @@ class Drain {
   readonly #endings: Promise<Ending>[] = []
   readonly #dues: number[] = []
   #unsettled = 0
+  #isFreed = false
   #freed: () => void = () => {}
 
   constructor(
     setting: DrainSetting,
     { budgetMs = DRAIN_BUDGET_MS, maxJobs = Infinity, signal }: DrainOptions,
   ) {
+    if (!(budgetMs >= 0))
+      throw refusal('drain', `budgetMs is ${shown(budgetMs)}`, 'a number from 0')
+    if (maxJobs !== Infinity) assertWhole('drain', 'maxJobs', maxJobs, 0)
     this.#setting = setting
     this.#endsAt = setting.clock.monotonic() + budgetMs
     this.#maxJobs = maxJobs
@@ -98,18 +103,21 @@ class Drain {
   }
 
   async #untilStopped(before: Operations): Promise<DrainReport['stoppedBecause']> {
-    const { dispatcher, source, queueNames } = this.#setting
+    const { dispatcher, session, source, queueNames } = this.#setting
     for (;;) {
       const reason = this.#reasonToStop(before)
       if (reason !== null) return reason
-      const { attempts, nextDueAt, isFull } = await dispatcher.dispatch(
+      this.#isFreed = false
+      const { attempts, nextDueAt, isFull, isContended } = await dispatcher.dispatch(
         source,
         queueNames,
         this.#maxJobs - this.#endings.length,
       )
       for (const attempt of attempts) this.#follow(attempt)
-      if (attempts.length > 0) continue
-      if (this.#running.size > 0) await this.#slotOrEnd()
+      // A slot that became free meanwhile was not looked for.
+      if (attempts.length > 0 || this.#isFreed) continue
+      if (isContended) await session.backOff(1)
+      else if (this.#running.size > 0) await this.#slotOrEnd()
       else if (this.#unsettled > 0) await Promise.all(this.#endings)
       else return this.#nothingFound(nextDueAt, isFull)
     }
@@ -139,6 +147,7 @@ class Drain {
     this.#endings.push(attempt.ended.then((ending) => this.#note(attempt, ending)))
     void attempt.stopped.then(() => {
       this.#running.delete(attempt)
+      this.#isFreed = true
       this.#freed()
     })
   }

@@ -288,9 +288,10 @@ export class KvJobQueueStrategy implements InspectableJobQueueStrategy {
 
   /** Runs jobs until there are none, or until time, jobs or the platform's bound are used up. */
   async drain(options: DrainOptions = {}): Promise<DrainReport> {
-    if (this.#closed) throw refusal('drain', 'the service is closed', 'an open one')
+    this.#assertOpen()
     const queueNames = this.#dispatcher.names()
     await this.#session.store()
+    this.#assertOpen()
     const listed = (): ListedJobs =>
       new ListedJobs(this.#session, this.#claimer, this.#upkeep, queueNames)
     const source = options.only === 'own' ? this.#own : this.#isEventual ? listed() : this.#claimer
@@ -391,6 +392,10 @@ export class KvJobQueueStrategy implements InspectableJobQueueStrategy {
 
   async paused(queueNames: readonly string[]): Promise<boolean[]> {
     return this.#editor.paused(queueNames)
+  }
+
+  #assertOpen(): void {
+    if (this.#closed) throw refusal('drain', 'the service is closed', 'an open one')
   }
 
   get #isEventual(): boolean {

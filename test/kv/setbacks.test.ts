@@ -87,6 +87,40 @@ describe('stopping', () => {
     await expect(jobs.drain()).rejects.toThrow('closed')
   })
 
+  test('close() waits until a claim that was on its way has been given back', async () => {
+    const { clock, store, jobs } = world()
+    const late = async <T>(act: () => Promise<T>): Promise<T> => {
+      await new Promise<void>((done) => clock.setTimeout(done, 10))
+      if (closed) throw new Error('closed')
+      return act()
+    }
+    let closed = false
+    const [commit, close] = [store.commit.bind(store), store.close.bind(store)]
+    store.close = async () => {
+      closed = true
+      return close()
+    }
+    const queue = await jobs.createQueue({ name: 'a', process: async () => {} })
+    const { id } = await queue.add(1)
+    store.commit = (...request) => late(() => commit(...request))
+    void jobs.start()
+    await clock.advance(5)
+    await clock.until(jobs.close())
+    const others = new JobQueueService({ storage: store, clock })
+    expect(await others.findOne(String(id))).toMatchObject({ state: 'PENDING', attempts: 0 })
+  })
+
+  test('close() lets no drain begin that was about to', async () => {
+    const { jobs } = world()
+    let ran = 0
+    const queue = await jobs.createQueue({ name: 'a', process: async () => void ran++ })
+    await queue.add(1)
+    const draining = expect(jobs.drain()).rejects.toThrow('closed')
+    await jobs.close()
+    await draining
+    expect(ran).toBe(0)
+  })
+
   test('close() closes a store that nobody has used', async () => {
     const store = createMemoryStore()
     let closed = 0
