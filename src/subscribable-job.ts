@@ -7,6 +7,7 @@ import {
   type JobQueueStrategy,
 } from './job-queue-strategy.ts'
 import { isSettledState, JobState } from './lifecycle.ts'
+import { refusal, shown } from './refusal.ts'
 
 interface UpdateOf<Data, State extends JobState> {
   readonly id: JobId | null
@@ -86,12 +87,13 @@ export class SubscribableJob<Data = any, Result = any> extends Job<Data, Result>
   /**
    * Waits for the job to be settled and gives its result.
    *
-   * @throws WherryError `job-failed`, `job-cancelled` or `wait-timeout`; `signal.reason` if that aborts.
+   * @throws WherryError `job-failed`, `job-cancelled`, `wait-timeout` or, for a timeout that is none,
+   * `input-invalid`; `signal.reason` if that aborts.
    */
   async wait({ timeoutMs = HOUR_MS, signal }: WaitOptions = {}): Promise<Result> {
     const strategy = this.#inspectable('wait for')
     const { clock } = this.#surroundings
-    const deadline = clock.monotonic() + timeoutMs
+    const deadline = deadlineIn(timeoutMs, clock)
     const news = new News(this.id, this.#surroundings, signal)
     try {
       for (;;) {
@@ -110,7 +112,17 @@ export class SubscribableJob<Data = any, Result = any> extends Job<Data, Result>
   /** Tells of every change of state and progress that it sees, until the job is settled. */
   updates(options: JobUpdateOptions = {}): JobUpdates<Data, Result> {
     const strategy = this.#inspectable('follow')
-    const iterate = (): AsyncGenerator<JobUpdate<Data, Result>> => this.#iterate(strategy, options)
+    const iterate = (): AsyncGenerator<JobUpdate<Data, Result>> => {
+      const over = new AbortController()
+      const updates = this.#iterate(strategy, options, over.signal)
+      // By itself a generator hears of its end with its next update, and there may be none.
+      const end = updates.return.bind(updates)
+      updates.return = (value) => {
+        over.abort()
+        return end(value)
+      }
+      return updates
+    }
     return {
       [Symbol.asyncIterator]: iterate,
       subscribe: (observer) => subscribeTo(iterate(), observer),
@@ -155,14 +167,15 @@ export class SubscribableJob<Data = any, Result = any> extends Job<Data, Result>
   async *#iterate(
     strategy: InspectableJobQueueStrategy,
     { pollInterval = POLL_MS, timeoutMs = HOUR_MS, errorOnFail = true }: JobUpdateOptions,
+    signal: AbortSignal,
   ): AsyncGenerator<JobUpdate<Data, Result>> {
     const { clock } = this.#surroundings
-    const deadline = clock.monotonic() + Math.max(1, timeoutMs)
-    const news = new News(this.id, this.#surroundings)
+    const deadline = deadlineIn(Math.max(1, timeoutMs), clock)
+    const news = new News(this.id, this.#surroundings, signal)
     let last: Job<Data, Result> = this
     let told = ''
     try {
-      for (;;) {
+      while (!signal.aborted) {
         const job = await this.#find(strategy)
         if (job !== undefined && sightOf(job) !== told) {
           if (job.state === JobState.FAILED && errorOnFail) throw failure(job)
@@ -172,14 +185,21 @@ export class SubscribableJob<Data = any, Result = any> extends Job<Data, Result>
           last = job
         }
         const left = deadline - clock.monotonic()
-        if (left <= 0) break
-        await news.wait(Math.min(Math.max(POLL_MS_MIN, pollInterval), left))
+        if (left <= 0) {
+          yield { ...updateOf(last), state: JobState.RUNNING, result: TIMED_OUT }
+          return
+        }
+        await news.wait(Math.min(Math.max(POLL_MS_MIN, pollInterval || 0), left))
       }
-      yield { ...updateOf(last), state: JobState.RUNNING, result: TIMED_OUT }
     } finally {
       news.close()
     }
   }
+}
+
+function deadlineIn(timeoutMs: number, clock: Clock): number {
+  if (timeoutMs >= 0) return clock.monotonic() + timeoutMs
+  throw refusal('wait for a job', `timeoutMs is ${shown(timeoutMs)}`, 'a number from 0')
 }
 
 /** Waits for the next look at a job: some time, or until this process hears of it. */

@@ -491,6 +491,33 @@ describe('wait() and updates()', () => {
     expect(states).toEqual(['FAILED oh', 'complete'])
   })
 
+  test('updates() look no more once nobody wants them', async () => {
+    const bench = new Workbench()
+    const queue = await bench.service().createQueue({ name: 'work' })
+    const updates = (await queue.add(1)).updates()
+    const iterator = updates[Symbol.asyncIterator]()
+    await iterator.next()
+    const next = iterator.next()
+    const subscription = updates.subscribe(() => {})
+    await bench.clock.advance(1_000)
+    subscription.unsubscribe()
+    await bench.clock.advance(1_000)
+    expect(bench.clock.nextDueAt).not.toBeNull()
+    await iterator.return?.()
+    await bench.settle()
+    expect(bench.clock.nextDueAt).toBeNull()
+    expect(await next).toEqual({ done: true, value: undefined })
+  })
+
+  test('a timeout that is no number is refused', async () => {
+    const bench = new Workbench()
+    const job = await (await bench.service().createQueue({ name: 'work' })).add(1)
+    const follow = (): Promise<unknown> => Array.fromAsync(job.updates({ timeoutMs: NaN }))
+    for (const act of [() => job.wait({ timeoutMs: NaN }), follow]) {
+      expect((await refusal(act)).code).toBe('input-invalid')
+    }
+  })
+
   test('updates() ends in time with one that says so', async () => {
     const bench = new Workbench()
     const { queue } = await bench.worker()
