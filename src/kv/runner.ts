@@ -91,7 +91,8 @@ class Run {
   readonly #timeoutMs: number | null
   readonly #timers = new Set<unknown>()
   #giveUp: () => void = () => {}
-  #progressIsStored = true
+  /** Not for a while after the last time, and never once the attempt is over. */
+  #mayStoreProgress = true
 
   constructor(claim: Claim, options: RunnerOptions) {
     this.#claim = claim
@@ -115,6 +116,7 @@ class Run {
     const outcome = await Promise.race([this.#handle(process), abandoned])
     renewals?.remove(claim)
     for (const timer of this.#timers) this.#options.clock.clearTimeout(timer)
+    this.#mayStoreProgress = false
     return outcome
   }
 
@@ -157,13 +159,13 @@ class Run {
 
   #storeProgress(job: Job): void {
     const { storesProgress } = this.#options
-    if (!storesProgress || this.#interruption !== null || !this.#progressIsStored) return
-    this.#progressIsStored = false
+    if (!storesProgress || this.#interruption !== null || !this.#mayStoreProgress) return
+    this.#mayStoreProgress = false
     const store = (): void => {
-      this.#progressIsStored = true
+      this.#mayStoreProgress = true
       if (job.progress === this.#claim.record.life.progress) return
       void this.#claim.progress(job.progress).catch(() => {})
-      this.#progressIsStored = false
+      this.#mayStoreProgress = false
       this.#after(PROGRESS_EVERY_MS, store)
     }
     store()

@@ -259,6 +259,20 @@ test('a part that the store cannot show yet puts its job off, and holds up no ot
   expect(await jobs.findOne(String(first?.id))).toMatchObject({ state: 'COMPLETED', attempts: 1 })
 })
 
+test('progress that a handler reports after its end is not stored, and sets no timer', async () => {
+  const { clock, store, jobs } = world()
+  const given: Job[] = []
+  const queue = await jobs.createQueue({ name: 'a', process: (job) => void given.push(job) })
+  const { id } = await queue.add(1)
+  await jobs.drain()
+  const { writes } = store.operations()
+  given[0]?.setProgress(50)
+  await clock.advance(10)
+  expect(clock.nextDueAt).toBeNull()
+  expect(store.operations().writes).toBe(writes)
+  expect(await jobs.findOne(String(id))).toMatchObject({ state: 'COMPLETED', progress: 100 })
+})
+
 test('a drain that finds every slot taken says so', async () => {
   const { clock, jobs } = world()
   let go = (): void => {}
