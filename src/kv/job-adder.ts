@@ -2,7 +2,7 @@ import { type Random, randomToken } from '../clock.ts'
 import { encode } from '../codec.ts'
 import { messageOf, WherryError } from '../errors.ts'
 import type { Job } from '../job.ts'
-import { assertId } from '../job-id.ts'
+import { assertId, isGeneratedId } from '../job-id.ts'
 import type { JobOptions } from '../job-queue-strategy.ts'
 import { JobState, transition } from '../lifecycle.ts'
 import { isLonger } from '../store/commit-rules.ts'
@@ -30,6 +30,8 @@ export interface Addition {
 
 /** Commits of one add whose fate stays unknown, before its caller is told so. */
 const ADD_TRIES = 4
+/** As far as a job's creation may be from the making of its id, whose order then counts. */
+const CREATED_WITHIN_MS = 60_000
 
 /** Stores new jobs. */
 export class JobAdder {
@@ -71,6 +73,7 @@ export class JobAdder {
     const id = String(ownId ?? newId())
     assertId(id)
     const now = session.clock.now()
+    const createdAt = job.createdAt.getTime()
     const asked =
       options.runAt?.getTime() ??
       (options.delay ? now + options.delay : (job.runAt?.getTime() ?? null))
@@ -95,13 +98,16 @@ export class JobAdder {
         fence: now,
         lease: null,
       },
-      createdAt: job.createdAt.getTime(),
+      createdAt,
       priority: options.priority ?? job.priority,
       timeoutMs: options.timeout ?? null,
       nonce: randomToken(random, 10),
       owner: '',
       errorIsCut: false,
-      isOwnId: ownId !== null && ownId !== undefined,
+      isListedApart:
+        (ownId !== null && ownId !== undefined) ||
+        !isGeneratedId(id) ||
+        Math.abs(createdAt - now) > CREATED_WITHIN_MS,
       parts,
     }
     const leaseMs = bornLeasedMs(record, store)
@@ -117,7 +123,7 @@ export class JobAdder {
 
   /** A race may still be lost in the commit; this is what lets a batch be refused as a whole. */
   async #refuseTaken(records: readonly JobRecord[]): Promise<void> {
-    const own = records.filter(({ isOwnId }) => isOwnId)
+    const own = records.filter(({ isListedApart }) => isListedApart)
     const ids = new Set<string>()
     for (const { id } of own) {
       if (ids.has(id)) throw idTaken(id)
