@@ -150,6 +150,28 @@ describe('retryJob() and removeJob()', () => {
     expect(await service.removeJob('none')).toBe(false)
   })
 
+  test('say what they did though the answer of the store was lost', async () => {
+    const bench = new Workbench()
+    const service = bench.service()
+    const queue = await service.createQueue({ name: 'work', process: () => 1 })
+    const id = String((await queue.add(1)).id)
+    await service.drain()
+    const commit = bench.store.commit.bind(bench.store)
+    let losing = false
+    bench.store.commit = async (...request) => {
+      const versions = await commit(...request)
+      if (!losing) return versions
+      losing = false
+      throw new Error('The connection was lost')
+    }
+    losing = true
+    expect(await service.retryJob(id)).toMatchObject({ state: 'PENDING' })
+    await service.drain()
+    losing = true
+    expect(await service.removeJob(id)).toBe(true)
+    expect(await service.removeJob(id)).toBe(false)
+  })
+
   test('removeSettledJobs() removes by queue and by age, and counts', async () => {
     const bench = new Workbench()
     const { service, queue } = await bench.worker()
