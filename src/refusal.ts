@@ -31,3 +31,13 @@ export function assertWhole(
   const to = max === Number.MAX_SAFE_INTEGER ? '' : ` to ${max}`
   throw refusal(action, `${name} is ${shown(value)}`, `a whole number from ${min}${to}`)
 }
+
+/** @throws WherryError `input-invalid` for what is no number from 0. Infinity is one. */
+export function assertNumber(
+  action: string,
+  name: string,
+  value: unknown,
+): asserts value is number {
+  if (typeof value === 'number' && value >= 0) return
+  throw refusal(action, `${name} is ${shown(value)}`, 'a number from 0')
+}

@@ -7,7 +7,7 @@ import {
   type JobQueueStrategy,
 } from './job-queue-strategy.ts'
 import { isSettledState, JobState } from './lifecycle.ts'
-import { refusal, shown } from './refusal.ts'
+import { assertNumber } from './refusal.ts'
 
 interface UpdateOf<Data, State extends JobState> {
   readonly id: JobId | null
@@ -198,8 +198,8 @@ export class SubscribableJob<Data = any, Result = any> extends Job<Data, Result>
 }
 
 function deadlineIn(timeoutMs: number, clock: Clock): number {
-  if (timeoutMs >= 0) return clock.monotonic() + timeoutMs
-  throw refusal('wait for a job', `timeoutMs is ${shown(timeoutMs)}`, 'a number from 0')
+  assertNumber('wait for a job', 'timeoutMs', timeoutMs)
+  return clock.monotonic() + timeoutMs
 }
 
 /** Waits for the next look at a job: some time, or until this process hears of it. */

@@ -1,5 +1,5 @@
 import { type Clock, sleep } from '../clock.ts'
-import { assertWhole, refusal, shown } from '../refusal.ts'
+import { assertNumber, assertWhole } from '../refusal.ts'
 import { addOperations } from '../store/operations.ts'
 import type { Operations } from '../store/store.ts'
 import type { ClaimSource } from './claimer.ts'
@@ -70,8 +70,7 @@ class Drain {
     setting: DrainSetting,
     { budgetMs = DRAIN_BUDGET_MS, maxJobs = Infinity, signal }: DrainOptions,
   ) {
-    if (!(budgetMs >= 0))
-      throw refusal('drain', `budgetMs is ${shown(budgetMs)}`, 'a number from 0')
+    assertNumber('drain', 'budgetMs', budgetMs)
     if (maxJobs !== Infinity) assertWhole('drain', 'maxJobs', maxJobs, 0)
     this.#setting = setting
     this.#endsAt = setting.clock.monotonic() + budgetMs

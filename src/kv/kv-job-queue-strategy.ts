@@ -1,11 +1,11 @@
 import { type BackoffStrategy, exponentialBackoff } from '../back-off.ts'
-import type { Clock, Random } from '../clock.ts'
+import { type Clock, type Random, TIMER_MS_MAX } from '../clock.ts'
 import type { Job, JobId, JobSurroundings } from '../job.ts'
 import { idGenerator, isId } from '../job-id.ts'
 import type { JobListOptions, JobPage } from '../job-list.ts'
 import type { InspectableJobQueueStrategy, JobOptions, ProcessJob } from '../job-queue-strategy.ts'
 import { consoleLogger, type Logger } from '../logger.ts'
-import { assertWhole, refusal } from '../refusal.ts'
+import { assertNumber, assertWhole, refusal } from '../refusal.ts'
 import type { Guarantee, Store } from '../store/store.ts'
 import { WakeBoard } from '../store/wake-board.ts'
 import { systemClock, systemRandom } from '../system.ts'
@@ -35,7 +35,8 @@ export interface KvJobQueueStrategyOptions {
   readonly concurrency?: PerQueue<number> | undefined
   /**
    * How long a job stays its worker's after the worker's last sign of life, in ms. A worker renews
-   * after a third of it; a job whose worker died runs again after it. Default 30,000.
+   * after a third of it; a job whose worker died runs again after it. At least 100, and many times
+   * what the store takes to answer. Default 30,000.
    */
   readonly leaseMs?: number | undefined
   /** How often to look for jobs where the store tells of none, in ms. Default 200. */
@@ -85,6 +86,9 @@ export interface StrategyInside {
  */
 declare const WHERRY_RESIDENT: boolean | undefined
 
+const LEASE_MS = 30_000
+/** No claim would be believed that takes as long to answer, and each would be given back. */
+const LEASE_MS_MIN = 100
 /** An edge runtime ends what takes longer. */
 const EDGE_TIMEOUT_MS = 30_000
 /** What a lease that is never renewed lasts beyond what it has to cover. */
@@ -127,6 +131,9 @@ export class KvJobQueueStrategy implements InspectableJobQueueStrategy {
   constructor(options: KvJobQueueStrategyOptions) {
     const { clock = systemClock, random = systemRandom, logger = consoleLogger } = options
     const { storage, maxLapses = 3 } = options
+    const make = 'make a service'
+    assertWhole(make, 'leaseMs', options.leaseMs ?? LEASE_MS, LEASE_MS_MIN, TIMER_MS_MAX)
+    assertNumber(make, 'maxLapses', maxLapses)
     this.#options = options
     this.#clock = clock
     this.#logger = logger
@@ -412,7 +419,7 @@ export class KvJobQueueStrategy implements InspectableJobQueueStrategy {
   }
 
   get #renewedLeaseMs(): number {
-    return this.#options.leaseMs ?? 30_000
+    return this.#options.leaseMs ?? LEASE_MS
   }
 
   #leaseMs({ timeoutMs }: JobRecord): number {

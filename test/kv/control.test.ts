@@ -604,6 +604,25 @@ describe('createQueue()', () => {
     )
   })
 
+  test.each([
+    { leaseMs: 0 },
+    { leaseMs: 99 },
+    { leaseMs: 1_000.5 },
+    { leaseMs: NaN },
+    { leaseMs: 2 ** 31 },
+    { maxLapses: NaN },
+    { maxLapses: -1 },
+    { gracefulShutdownTimeout: NaN },
+    { pollInterval: NaN },
+    { pollInterval: () => -1 },
+    { concurrency: 0 },
+    { concurrency: () => NaN },
+  ])('refuses %o, of the service or of the queue', async (options) => {
+    const { code, message } = await refusal(() => new Workbench().worker(options))
+    expect(code).toBe('input-invalid')
+    expect(message).toContain(Object.keys(options)[0])
+  })
+
   test('refuses a name twice; prefix and activeQueues take names with and without the prefix', async () => {
     const bench = new Workbench()
     const service = bench.service({ prefix: 'shop-', activeQueues: ['mail', 'shop-image'] })
