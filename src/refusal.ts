@@ -15,7 +15,8 @@ export function refusal(
 
 /** A value from outside, as a message may show it. */
 export function shown(value: unknown): string {
-  const text = typeof value === 'number' ? String(value) : (JSON.stringify(value) ?? String(value))
+  const isNumeric = typeof value === 'number' || typeof value === 'bigint'
+  const text = isNumeric ? String(value) : (JSON.stringify(value) ?? String(value))
   return text.length > SHOWN_MAX ? `${text.slice(0, SHOWN_MAX)}…` : text
 }
 

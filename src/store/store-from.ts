@@ -33,6 +33,7 @@ export function storeFrom(
   memory: MemoryStoreOptions,
 ): Store | PromiseLike<Store> {
   if (source === undefined) return atHand('memoryStore', 'storage: createMemoryStore()')(memory)
+  if (Object(source) !== source) throw refuse('a Store: openStore(url) of a runtime gives one')
   if ('then' in source || 'commit' in source) return source
   if (!('getItem' in source)) throw refuse('a Store, a promise of one, or an unstorage Storage')
   const runtime = NATIVE[source.getMount?.('').driver?.name ?? '']

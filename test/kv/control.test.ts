@@ -309,6 +309,7 @@ describe('adding', () => {
     ['retries not whole', { retries: 1.5 }, 'retries is 1.5'],
     ['a priority too high', { priority: 2_048 }, 'priority is 2048'],
     ['a delay below 0', { delay: -1 }, 'delay is -1'],
+    ['a delay that is a bigint', { delay: 5n as never }, 'delay is 5'],
     ['a timeout of 0', { timeout: 0 }, 'timeout is 0'],
     ['an invalid date', { runAt: new Date(NaN) }, 'runAt is Invalid Date'],
     ['both delay and runAt', { delay: 1, runAt: new Date() }, 'expected one of them'],
@@ -576,6 +577,12 @@ describe('createQueue()', () => {
     expect((await refusal(() => new Workbench().service().createQueue({ name }))).code).toBe(
       'name-invalid',
     )
+  })
+
+  test.each([undefined, null, 5, 5n, {}])('refuses %s, which is no name', async (name) => {
+    const service = new Workbench().service({ prefix: 'shop-' })
+    const make = (): unknown => service.createQueue({ name: name as never })
+    expect((await refusal(make)).code).toBe('name-invalid')
   })
 
   test.each([

@@ -60,11 +60,14 @@ test('a db0 driver is dispatched by its dialect; a PostgreSQL client that is sha
   })
 })
 
-test('what is no storage is refused', () => {
-  expect(() => new JobQueueService({ storage: {} as never })).toThrow(
-    expect.objectContaining({ code: 'input-invalid' }),
-  )
-})
+test.each([{}, 'sqlite:./jobs.db', null, () => createMemoryStore()])(
+  '%o is no storage, and is refused',
+  (storage) => {
+    expect(() => new JobQueueService({ storage: storage as never })).toThrow(
+      expect.objectContaining({ code: 'input-invalid' }),
+    )
+  },
+)
 
 test('openStore() takes a URL, a driver, a Storage and a Store', async () => {
   const own = createMemoryStore()
