@@ -11,7 +11,7 @@ import { wakeOf } from './claim.ts'
 import { assertJobOptions } from './job-input.ts'
 import { decodeRecord, type JobRecord, putOfNew } from './job-record.ts'
 import { assertQueueName, jobKey, QUEUE_PLACE, queueKey } from './layout.ts'
-import { outcomesOf } from './outcomes.ts'
+import { type Outcomes, outcomesOf } from './outcomes.ts'
 import type { StoreSession } from './store-session.ts'
 
 export interface AdderOptions {
@@ -43,12 +43,10 @@ export class JobAdder {
   }
 
   /** All are checked before the first is stored. Answers the records as they are stored. */
-  async add(additions: readonly Addition[]): Promise<JobRecord[]> {
+  async add(additions: readonly Addition[]): Promise<Outcomes<JobRecord>> {
     const prepared = await this.prepare(additions)
     await this.#refuseTaken(prepared)
-    const { done, failed } = await outcomesOf(prepared.map((record) => this.#store(record)))
-    if (failed) throw failed.reason
-    return [...done]
+    return outcomesOf(prepared.map((record) => this.#store(record)))
   }
 
   /** The records of new jobs, checked and not yet stored, in queues that everyone knows. */
@@ -68,12 +66,15 @@ export class JobAdder {
     const { session, random, newId, setRetries, bornLeasedMs } = this.#options
     const retries = setRetries(queueName, job)
     assertQueueName(queueName)
-    assertJobOptions({ ...options, retries })
+    const priority = options.priority ?? job.priority
+    assertJobOptions({ ...options, retries, priority })
     const ownId = options.id ?? job.id
     const id = String(ownId ?? newId())
     assertId(id)
     const now = session.clock.now()
-    const createdAt = job.createdAt.getTime()
+    // Text, in a job that was JSON on its way.
+    const given = new Date(job.createdAt).getTime()
+    const createdAt = Number.isNaN(given) ? now : given
     const asked =
       options.runAt?.getTime() ??
       (options.delay ? now + options.delay : (job.runAt?.getTime() ?? null))
@@ -99,7 +100,7 @@ export class JobAdder {
         lease: null,
       },
       createdAt,
-      priority: options.priority ?? job.priority,
+      priority,
       timeoutMs: options.timeout ?? null,
       nonce: randomToken(random, 10),
       owner: '',

@@ -235,13 +235,14 @@ export class KvJobQueueStrategy implements InspectableJobQueueStrategy {
 
   /** Stores several jobs, in as few round trips as the store allows. All are checked first. */
   async addMany(additions: readonly { job: Job; options?: JobOptions }[]): Promise<Job[]> {
-    const records = await this.#adder.add(
+    const { done, failed } = await this.#adder.add(
       additions.map(({ job, options = {} }) => ({ job, options })),
     )
-    for (const [queueName, added] of Map.groupBy(records, (record) => record.queueName)) {
+    for (const [queueName, added] of Map.groupBy(done, (record) => record.queueName)) {
       this.#announce(queueName, added)
     }
-    return records.map((record) => jobOf(record, this.#surroundings))
+    if (failed) throw failed.reason
+    return done.map((record) => jobOf(record, this.#surroundings))
   }
 
   /** Makes this process able to run jobs of the queue, by `drain()` or once it is started. */

@@ -104,6 +104,7 @@ describe('§2.4 a buffer', () => {
         throw new Error('no')
       },
       () => [new Job({ queueName: '', data: null })],
+      () => [new Job({ queueName: 'work', data: null, priority: 5_000 })],
       () => 'nothing' as never,
     ]) {
       const { service, queue } = await open([buffer({ reduce })])

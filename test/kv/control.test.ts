@@ -1,5 +1,5 @@
 import { describe, expect, test, vi } from 'vitest'
-import { type JobQueue, type JobQueueService, WherryError } from '../../src/main.ts'
+import { Job, type JobQueue, type JobQueueService, WherryError } from '../../src/main.ts'
 import { Workbench } from '../support/workbench.ts'
 
 /** What was refused, and how. */
@@ -364,6 +364,19 @@ describe('adding', () => {
     expect(await service.findOne('mine')).toMatchObject({ data: 'first', result: 'done' })
   })
 
+  test('of a job made elsewhere: its creation may be text, or none', async () => {
+    const bench = new Workbench()
+    const { strategy } = bench.service()
+    const made = new Job({ queueName: 'work', data: 1, createdAt: new Date(1_000) })
+    const { createdAt } = JSON.parse(JSON.stringify(made))
+    const old = await strategy.add(new Job({ ...made, data: 1, createdAt }))
+    expect(old.createdAt).toEqual(new Date(1_000))
+    const none = await strategy.add(new Job({ ...made, data: 1, createdAt: new Date(NaN) }))
+    expect(none.createdAt).toEqual(new Date(bench.clock.now()))
+    const odd = new Job({ queueName: 'work', data: 1, priority: 0.5 })
+    expect((await refusal(() => strategy.add(odd))).code).toBe('input-invalid')
+  })
+
   test('rivals for one id: exactly one wins', async () => {
     const bench = new Workbench()
     const queues = await Promise.all(
@@ -400,6 +413,24 @@ describe('adding', () => {
     const { items } = await service.findMany()
     expect(items.map(({ data }) => data.number).sort()).toEqual([1, 1, 2, 2, 3, 3])
     expect(items.every(({ data, priority }) => priority === -data.number)).toBe(true)
+  })
+
+  test('onAdd hears of what is stored though the rest of the call was not', async () => {
+    const bench = new Workbench()
+    const heard: string[] = []
+    const service = bench.service({ onAdd: (_name, ids) => heard.push(...ids) })
+    const queue = await service.createQueue({ name: 'work' })
+    const commit = bench.store.commit.bind(bench.store)
+    bench.store.commit = async (units, hint) => {
+      const good = units.filter(([put]) => !put?.parts?.['data']?.includes('bad'))
+      const versions = await commit(good, hint)
+      if (good.length < units.length) throw new Error('The connection was lost')
+      return versions
+    }
+    const adding = bench.clock.until(queue.addMany([{ data: 'good' }, { data: 'bad' }]))
+    expect((await refusal(() => adding)).code).toBe('store-unavailable')
+    const { items } = await service.findMany()
+    expect([items.map(({ data }) => data), heard]).toEqual([['good'], items.map(({ id }) => id)])
   })
 
   test('10,000 jobs in one call are in the order of their adding', async () => {
