@@ -191,6 +191,8 @@ describe('findMany()', () => {
     ['a take that is not whole', { take: 1.5 }],
     ['an unknown field', { filter: { colour: { eq: 'red' } } as never }],
     ['an unknown operator', { filter: { retries: { like: 1 } } as never }],
+    ['a regex that is none', { filter: { queueName: { regex: '(' } } }],
+    ['an operand of another type', { filter: { queueName: { contains: 5 as never } } }],
     ['an unknown sort field', { sort: { state: 'ASC' } as never }],
     ['an unknown order', { sort: { id: 'UP' as never } }],
   ])('refuses %s', async (_name, options) => {
