@@ -381,6 +381,48 @@ describe('a storage of one’s own', () => {
     expect((await service.findMany()).totalItems).toBe(1)
   })
 
+  test('keeps priority and delay of a job, and refuses what it cannot keep', async () => {
+    const bench = new Workbench()
+    const service = bench.service()
+    const queue = await service.createQueue({ name: 'work' })
+    new JobBuffers(service, { storage: new InMemoryJobBufferStorageStrategy(), clock: bench.clock })
+    service.addBuffer(buffer())
+    await queue.add(1, { priority: 5, delay: 60_000, retries: 2 })
+    for (const [options, code] of [
+      [{ delay: -1 }, 'input-invalid'],
+      [{ id: 'mine' }, 'unsupported-by-store'],
+      [{ timeout: 1_000 }, 'unsupported-by-store'],
+    ] as const) {
+      await expect(queue.add(2, options)).rejects.toMatchObject({ code })
+    }
+    const runAt = new Date(bench.clock.now() + 60_000)
+    const [job, ...others] = await service.flush()
+    expect(job).toMatchObject({ data: 1, priority: 5, retries: 2, runAt })
+    expect(others).toEqual([])
+  })
+
+  test('what neither the queue nor the storage takes loses nothing behind it', async () => {
+    const bench = new Workbench()
+    const service = bench.service()
+    const queue = await service.createQueue({ name: 'work' })
+    const storage = new InMemoryJobBufferStorageStrategy()
+    const keep = storage.add.bind(storage)
+    new JobBuffers(service, { storage, clock: bench.clock })
+    service.addBuffer(
+      buffer({
+        reduce: (jobs) =>
+          jobs.map((job) => new Job({ ...job, data: job.data, priority: job.data })),
+      }),
+    )
+    await queue.addMany([{ data: 0.5 }, { data: 2 }])
+    storage.add = async (id, job) => {
+      if (job.data === 0.5) throw new Error('full')
+      return keep(id, job)
+    }
+    await expect(service.flush()).rejects.toMatchObject({ code: 'input-invalid' })
+    expect(data(await service.flush())).toEqual([2])
+  })
+
   test('§2.4 no ids, or none named, are all', async () => {
     const storage = new InMemoryJobBufferStorageStrategy()
     await storage.add('a', new Job({ queueName: 'work', data: 1 }))
