@@ -187,6 +187,9 @@ class Run {
 
   #completed(value: unknown): Change {
     const at = this.#options.session.clock.now()
+    // So a handler of Vendure's says that it has cancelled its job.
+    if (value === this.#job && this.#job?.state === 'CANCELLED')
+      return { event: { type: 'cancelled', at, byHolder: true } }
     try {
       const result = value === undefined ? undefined : this.#encodeResult(value)
       return { event: { type: 'completed', at }, ...(result && { parts: { result } }) }

@@ -97,6 +97,22 @@ describe('cancelJob()', () => {
     expect(await service.retryJob(id as string)).toMatchObject({ state: 'PENDING' })
   })
 
+  test('by its own handler, which returns it: it is cancelled, and has no result', async () => {
+    const bench = new Workbench()
+    const { service, queue } = await bench.worker()
+    const { id } = await queue.add(null, { retries: 1 })
+    await bench.settle()
+    const { job } = bench.call(0)
+    job.cancel()
+    await bench.call(0).finish(job)
+    expect(await service.findOne(String(id))).toMatchObject({
+      state: 'CANCELLED',
+      isSettled: true,
+      result: undefined,
+    })
+    expect(await service.removeJob(String(id))).toBe(true)
+  })
+
   test('of a settled job changes nothing; of none it answers undefined', async () => {
     const bench = new Workbench()
     const { service, queue } = await bench.worker()
