@@ -255,25 +255,23 @@ export class KvJobQueueStrategy implements InspectableJobQueueStrategy {
   async start(queueName: string, process: ProcessJob): Promise<void> {
     const start = 'start a resident worker'
     const cron = 'drain() from a cron trigger'
-    if (this.#attachment.resident === false || this.#worker === null) {
-      throw refusal(
-        start,
-        'nothing lives on between requests here',
-        cron,
-        'unsupported-by-strategy',
-      )
+    const canStay = this.#attachment.resident !== false
+    if ((typeof WHERRY_RESIDENT === 'undefined' || WHERRY_RESIDENT) && canStay) {
+      const wish = Symbol(queueName)
+      this.#wishes.set(queueName, wish)
+      const { name, guarantee } = await this.#session.store()
+      // Stopped meanwhile, or started again by another call.
+      if (this.#wishes.get(queueName) !== wish) return
+      if (guarantee === 'eventual') {
+        const is = `the store "${name}" has no compare-and-set and dear lists`
+        throw refusal(start, is, `${cron}, or another store`, 'unsupported-by-store')
+      }
+      if (this.#dispatcher.get(queueName)?.process !== process) this.serve(queueName, process)
+      this.#worker?.start(queueName)
+      return
     }
-    const wish = Symbol(queueName)
-    this.#wishes.set(queueName, wish)
-    const { name, guarantee } = await this.#session.store()
-    // Stopped meanwhile, or started again by another call.
-    if (this.#wishes.get(queueName) !== wish) return
-    if (guarantee === 'eventual') {
-      const is = `the store "${name}" has no compare-and-set and dear lists`
-      throw refusal(start, is, `${cron}, or another store`, 'unsupported-by-store')
-    }
-    if (this.#dispatcher.get(queueName)?.process !== process) this.serve(queueName, process)
-    this.#worker.start(queueName)
+    const is = 'nothing lives on between requests here'
+    throw refusal(start, is, cron, 'unsupported-by-strategy')
   }
 
   async stop(queueName: string, _process?: ProcessJob): Promise<void> {
