@@ -38,16 +38,7 @@ export function storeFrom(
   if (!('getItem' in source)) throw refuse('a Store, a promise of one, or an unstorage Storage')
   const runtime = NATIVE[source.getMount?.('').driver?.name ?? '']
   if (runtime !== undefined) throw refuse(`openStore(storage) of wherry/runtime/${runtime}`)
-  const known = generic.get(source) ?? genericStore(source)
-  generic.set(source, known)
-  return known
-}
-
-/** One store for each `Storage`, however many services it is given to. */
-const generic = new WeakMap<object, Store>()
-
-function genericStore(storage: StorageLike): Store {
-  return atHand('unstorageStore', 'createUnstorageStore(storage)')(storage)
+  return atHand('unstorageStore', 'createUnstorageStore(storage)')(source)
 }
 
 function atHand<Kind extends 'memoryStore' | 'unstorageStore'>(

@@ -32,6 +32,19 @@ test('a Storage will do as storage; services that are given the same one share i
   expect(await services[0]?.guarantee).toBe('process')
 })
 
+test('a Storage is used on when one of its services is closed, and again when all are', async () => {
+  const storage = createStorage({ driver: memory() })
+  const [a, b] = [new JobQueueService({ storage }), new JobQueueService({ storage })]
+  await (await a.createQueue({ name: 'work' })).add(1)
+  expect((await b.findMany()).totalItems).toBe(1)
+  await a.close()
+  await a.close()
+  expect((await b.findMany()).totalItems).toBe(1)
+  await b.close()
+  await expect(b.findMany()).rejects.toMatchObject({ code: 'store-unavailable' })
+  expect((await new JobQueueService({ storage }).findMany()).totalItems).toBe(1)
+})
+
 test.each([
   ['fs-lite', fsLite({ base: '/nowhere' }), 'wherry/runtime/node'],
   ['redis', redis({ url: 'redis://nowhere' }), 'wherry/runtime/node'],
