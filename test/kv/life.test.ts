@@ -282,6 +282,23 @@ describe('leases', () => {
     expect(bench.calls.every(({ context }) => !context.signal.aborted)).toBe(true)
   })
 
+  test('a lease is renewed though progress is on its way when that falls due', async () => {
+    const bench = new Workbench()
+    const { queue } = await bench.worker({ leaseMs: 3_000 })
+    await queue.add(null)
+    await bench.settle()
+    const commit = bench.store.commit.bind(bench.store)
+    bench.store.commit = async (...request) => {
+      await new Promise<void>((done) => bench.clock.setTimeout(done, 100))
+      return commit(...request)
+    }
+    await bench.clock.advance(950)
+    bench.call(0).job.setProgress(50)
+    await bench.clock.advance(60_000)
+    expect(bench.call(0).context.signal.aborted).toBe(false)
+    expect(bench.calls).toHaveLength(1)
+  })
+
   test('a lease that a wrong clock wrote a year ahead is taken over', async () => {
     const bench = new Workbench()
     const service = bench.service()
