@@ -91,8 +91,9 @@ class Run {
   readonly #timeoutMs: number | null
   readonly #timers = new Set<unknown>()
   #giveUp: () => void = () => {}
-  /** Not for a while after the last time, and never once the attempt is over. */
-  #mayStoreProgress = true
+  #progressIsStored = true
+  /** The handler has stopped, or nobody waits for it any more. */
+  #isOver = false
 
   constructor(claim: Claim, options: RunnerOptions) {
     this.#claim = claim
@@ -116,12 +117,13 @@ class Run {
     const outcome = await Promise.race([this.#handle(process), abandoned])
     renewals?.remove(claim)
     for (const timer of this.#timers) this.#options.clock.clearTimeout(timer)
-    this.#mayStoreProgress = false
+    this.#isOver = true
     return outcome
   }
 
   /** Aborts the handler, and stops waiting for it after a while that depends on the reason. */
   interrupt(why: Interruption): void {
+    if (this.#isOver) return
     if (this.#interruption === null) {
       this.#interruption = why
       // A stopping process keeps its lease for as long as it waits; any other reason ends it.
@@ -158,14 +160,14 @@ class Run {
   }
 
   #storeProgress(job: Job): void {
-    const { storesProgress } = this.#options
-    if (!storesProgress || this.#interruption !== null || !this.#mayStoreProgress) return
-    this.#mayStoreProgress = false
+    if (!this.#options.storesProgress || !this.#progressIsStored) return
+    if (this.#isOver || this.#interruption !== null) return
+    this.#progressIsStored = false
     const store = (): void => {
-      this.#mayStoreProgress = true
+      this.#progressIsStored = true
       if (job.progress === this.#claim.record.life.progress) return
       void this.#claim.progress(job.progress).catch(() => {})
-      this.#mayStoreProgress = false
+      this.#progressIsStored = false
       this.#after(PROGRESS_EVERY_MS, store)
     }
     store()

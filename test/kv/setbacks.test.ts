@@ -273,6 +273,25 @@ test('progress that a handler reports after its end is not stored, and sets no t
   expect(await jobs.findOne(String(id))).toMatchObject({ state: 'COMPLETED', progress: 100 })
 })
 
+test('a cancellation that comes after the end of a handler sets no timer, and aborts nothing', async () => {
+  const { clock, store, jobs } = world()
+  const signals: AbortSignal[] = []
+  const queue = await jobs.createQueue({
+    name: 'a',
+    process: (_job, { signal }) => {
+      signals.push(signal)
+      return new Promise<void>((done) => clock.setTimeout(done, 1_000))
+    },
+  })
+  const id = String((await queue.add(1)).id)
+  const draining = jobs.drain()
+  await clock.advance(500)
+  await new JobQueueService({ storage: store, clock }).cancelJob(id)
+  expect(await settled(clock, draining)).toMatchObject({ cancelled: 1 })
+  expect(clock.nextDueAt).toBeNull()
+  expect(signals[0]?.aborted).toBe(false)
+})
+
 test('a drain that finds every slot taken says so', async () => {
   const { clock, jobs } = world()
   let go = (): void => {}
