@@ -22,7 +22,7 @@ import { jobOf } from './job-view.ts'
 import { Renewals } from './renewals.ts'
 import { ResidentWorker } from './resident-worker.ts'
 import { runClaim } from './runner.ts'
-import { StoreSession } from './store-session.ts'
+import { closed, StoreSession } from './store-session.ts'
 import { Upkeep } from './upkeep.ts'
 
 /** One value for every queue, or a function of its name. */
@@ -401,7 +401,7 @@ export class KvJobQueueStrategy implements InspectableJobQueueStrategy {
   }
 
   #assertOpen(): void {
-    if (this.#closed) throw refusal('drain', 'the service is closed', 'an open one')
+    if (this.#closed) throw closed('drain')
   }
 
   get #isEventual(): boolean {

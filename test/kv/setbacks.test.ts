@@ -121,6 +121,19 @@ describe('stopping', () => {
     expect(ran).toBe(0)
   })
 
+  test('after close() nothing is added, and nobody waits on', async () => {
+    const { clock, jobs } = world()
+    const queue = await jobs.createQueue({ name: 'a' })
+    const waiting = expect((await queue.add(1)).wait()).rejects.toThrow('closed')
+    await clock.advance(1_000)
+    await jobs.close()
+    await clock.advance(200)
+    await waiting
+    expect(clock.nextDueAt).toBeNull()
+    await expect(queue.add(2)).rejects.toMatchObject({ code: 'store-unavailable' })
+    await jobs.close()
+  })
+
   test('close() closes a store that nobody has used', async () => {
     const store = createMemoryStore()
     let closed = 0
