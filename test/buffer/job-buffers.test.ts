@@ -354,6 +354,25 @@ describe.each(SIZES)('with %s', (_name, limits) => {
   })
 })
 
+test('an add that is done again, for its answer was lost, stops no flush and doubles no job', async () => {
+  const { bench, service, queue } = await open([buffer()])
+  const { service: other } = await open([buffer()], {}, bench)
+  const commit = bench.store.commit.bind(bench.store)
+  let losing = true
+  bench.store.commit = async (units, hint) => {
+    const versions = await commit(units, hint)
+    if (!losing || !units[0]?.[0]?.key.startsWith('k/buffered/')) return versions
+    losing = false
+    await other.flush()
+    throw new Error('The connection was lost')
+  }
+  await queue.add('once')
+  await queue.add('after it')
+  await bench.clock.until(service.flush())
+  expect(await service.bufferSize()).toEqual({ all: 0 })
+  expect(data((await service.findMany()).items)).toEqual(['once', 'after it'])
+})
+
 test('a buffer of 10,500 jobs comes out whole', async () => {
   const { service, queue } = await open([buffer(folding)])
   for (let from = 0; from < 10_500; from += 500) {
