@@ -93,7 +93,7 @@ class Drain {
         await Promise.allSettled(this.#endings)
         throw error
       })
-      if (this.#signal?.aborted) interrupt()
+      if (this.#isAborted) interrupt()
       const endings = await Promise.all(this.#endings)
       return this.#report(endings, stoppedBecause, addOperations(store.operations(), before, -1))
     } finally {
@@ -111,10 +111,11 @@ class Drain {
         source,
         queueNames,
         this.#maxJobs - this.#endings.length,
+        () => !this.#isAborted,
       )
       for (const attempt of attempts) this.#follow(attempt)
       // A slot that became free meanwhile was not looked for.
-      if (attempts.length > 0 || this.#isFreed) continue
+      if (attempts.length > 0 || this.#isFreed || this.#isAborted) continue
       if (isContended) await session.backOff(1)
       else if (this.#running.size > 0) await this.#slotOrEnd()
       else if (this.#unsettled > 0) await Promise.all(this.#endings)
@@ -130,7 +131,7 @@ class Drain {
   #reasonToStop(
     before: Operations,
   ): Exclude<DrainReport['stoppedBecause'], 'empty' | 'busy'> | null {
-    if (this.#signal?.aborted) return 'aborted'
+    if (this.#isAborted) return 'aborted'
     if (this.#endings.length >= this.#maxJobs) return 'max-jobs'
     if (this.#setting.clock.monotonic() >= this.#endsAt) return 'budget'
     const store = this.#setting.session.opened
@@ -138,6 +139,10 @@ class Drain {
     const used = store ? sum(addOperations(store.operations(), before, -1)) : 0
     const needed = OPERATIONS_RESERVE + OPERATIONS_PER_ATTEMPT * this.#unsettled
     return used + needed > bound ? 'budget' : null
+  }
+
+  get #isAborted(): boolean {
+    return this.#signal?.aborted === true
   }
 
   #follow(attempt: Attempt): void {

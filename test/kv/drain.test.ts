@@ -116,6 +116,28 @@ describe('drain()', () => {
     })
   })
 
+  test('that is aborted begins no job whose claim was on its way', async () => {
+    const bench = new Workbench()
+    const service = bench.service()
+    const queue = await service.createQueue({ name: 'work', process: bench.manual })
+    const id = String((await queue.add(1)).id)
+    const commit = bench.store.commit.bind(bench.store)
+    bench.store.commit = async (...request) => {
+      await new Promise<void>((done) => bench.clock.setTimeout(done, 50))
+      return commit(...request)
+    }
+    const aborter = new AbortController()
+    const draining = service.drain({ signal: aborter.signal })
+    await bench.clock.advance(20)
+    aborter.abort()
+    expect(await bench.clock.until(draining)).toMatchObject({
+      processed: 0,
+      stoppedBecause: 'aborted',
+    })
+    expect(bench.calls).toHaveLength(0)
+    expect(await service.findOne(id)).toMatchObject({ state: 'PENDING', attempts: 0 })
+  })
+
   test('that outlived its lease is told so, though the job has failed under its fence', async () => {
     const bench = new Workbench()
     // Its process stands still for longer than its lease, timers and all.
