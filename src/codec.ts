@@ -12,7 +12,8 @@ export interface RichJson {
 
 /**
  * Serialises a value to the text that stores keep. Dates, Maps, Sets, BigInts, `undefined`, URLs,
- * RegExps, Errors, typed arrays, cycles and shared references come back from `decode` as they were.
+ * RegExps, Errors, typed arrays, cycles and shared references come back from `decode` as they were;
+ * only keys of Maps and items of Sets are objects of their own then.
  *
  * A value that plain JSON can hold skips superjson, which costs ten times as much; the text is
  * superjson's either way.
@@ -105,7 +106,7 @@ const TYPED_ARRAYS = [
  * Copies what superjson keeps, applies `toJSON`, makes plain objects of class instances, and
  * refuses the rest, which superjson would drop or be unable to read again.
  */
-function copy(value: unknown, path: string, copies: Map<object, unknown>): unknown {
+function copy(value: unknown, path: string, copies: Map<unknown, unknown>): unknown {
   if (typeof value === 'function' || typeof value === 'symbol') {
     throw unserialisable(path, `is a ${typeof value}`, 'a value')
   }
@@ -114,6 +115,20 @@ function copy(value: unknown, path: string, copies: Map<object, unknown>): unkno
   const kept = keptAsItIs(value, path)
   if (kept) return value
   return copyContainer(value, path, copies)
+}
+
+/**
+ * Copies a Map's key or a Set's item as an object of its own: to join it with the same object
+ * elsewhere superjson would move it to the end, and then take others for it.
+ */
+function copyApart(value: unknown, path: string, copies: Map<unknown, unknown>): unknown {
+  if (value instanceof Date) return copy(new Date(value), path, copies)
+  const known = copies.get(value)
+  copies.delete(value)
+  const apart = copy(value, path, copies)
+  copies.delete(value)
+  if (known !== undefined) copies.set(value, known)
+  return apart
 }
 
 function keptAsItIs(value: object, path: string): boolean {
@@ -132,13 +147,13 @@ function keptAsItIs(value: object, path: string): boolean {
 }
 
 /** Objects whose content is in their fields or items; of any other a copy would be empty. */
-const OPEN = /^\[object (?:Object|Array|Map|Set|Number|String|Boolean)\]$/
+const OPEN = /^\[object (?:Object|Array|Map|Set)\]$/
 
 function tagOf(value: object): string {
   return Object.prototype.toString.call(value)
 }
 
-function copyContainer(value: object, path: string, copies: Map<object, unknown>): unknown {
+function copyContainer(value: object, path: string, copies: Map<unknown, unknown>): unknown {
   if (Array.isArray(value)) {
     const items: unknown[] = []
     copies.set(value, items)
@@ -150,7 +165,7 @@ function copyContainer(value: object, path: string, copies: Map<object, unknown>
     copies.set(value, map)
     for (const [key, item] of value)
       map.set(
-        copy(key, `${path} (a key)`, copies),
+        copyApart(key, `${path} (a key)`, copies),
         copy(item, `${path}.get(${String(key)})`, copies),
       )
     return map
@@ -158,7 +173,7 @@ function copyContainer(value: object, path: string, copies: Map<object, unknown>
   if (value instanceof Set) {
     const set = new Set()
     copies.set(value, set)
-    for (const item of value) set.add(copy(item, `${path} (an item)`, copies))
+    for (const item of value) set.add(copyApart(item, `${path} (an item)`, copies))
     return set
   }
   if ('toJSON' in value && typeof value.toJSON === 'function')

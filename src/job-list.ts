@@ -132,11 +132,10 @@ const FILTER = 'filter jobs'
 
 type Value = string | number | boolean | null
 type Operators = Readonly<Record<string, unknown>>
+type Test = (value: Exclude<Value, null>, operand: never) => boolean
 
 /** What each operator says of a value that is not null; dates are compared as their milliseconds. */
-const OPERATORS: Readonly<
-  Record<string, (value: string | number | boolean, operand: never) => boolean>
-> = {
+const OPERATORS: Readonly<Record<string, Test>> = {
   eq: (value, operand: unknown) => value === comparable(operand, value),
   contains: (value, operand: string) =>
     String(value).toLowerCase().includes(operand.trim().toLowerCase()),
@@ -208,8 +207,16 @@ function fieldMatches(field: string, value: Value, operators: Operators): boolea
       throw refusal(FILTER, `"${field}" has the operator "${name}"`, 'one that Vendure has for it')
     }
     // As in SQL, nothing is known of a value that is absent.
-    return value !== null && test(value, operand as never) === (opposite === undefined)
+    return value !== null && tested(test, value, operand) === (opposite === undefined)
   })
+}
+
+function tested(test: Test, value: Exclude<Value, null>, operand: unknown): boolean {
+  try {
+    return test(value, operand as never)
+  } catch {
+    throw refusal(FILTER, `an operand is ${shown(operand)}`, 'what its operator takes')
+  }
 }
 
 /**

@@ -71,7 +71,7 @@ export class JobQueueService {
     options: CreateQueueOptions<Data, Result>,
   ): Promise<JobQueue<Data, Result>> {
     const { prefix = '', clock = systemClock, logger = consoleLogger } = this.#options
-    const name = prefix + options.name
+    const name: unknown = typeof options.name === 'string' ? prefix + options.name : options.name
     assertQueueName(name)
     if (this.#queues.has(name)) {
       throw refusal(`create queue "${name}"`, 'there is one', 'another name')

@@ -100,13 +100,14 @@ export class JobQueue<Data = any, Result = any> {
     await this.#own('resume').resume(this.name)
   }
 
+  /** No await comes before the strategy, which reads all at once: callers reuse their objects. */
   async #add(additions: readonly Addition<Data>[]): Promise<SubscribableJob<Data, Result>[]> {
     const { strategy, buffers } = this.#setting
     const buffering = buffers()
     const jobs = additions.map(({ data, options = {} }) => {
-      // A strategy reads the data at once. What its adder does to it later, buffers must not see.
+      // A buffer may take its time.
       const kept = buffering === undefined ? data : (decode(encode(data)) as Data)
-      return { job: this.#job(kept, options), options }
+      return { job: this.#job(kept, options), options: { ...options } }
     })
     if (strategy instanceof KvJobQueueStrategy && buffering === undefined) {
       return (await strategy.addMany(jobs)).map((job) => this.#handle(job))

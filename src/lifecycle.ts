@@ -63,7 +63,8 @@ export type JobEvent =
   | { readonly type: 'deferred'; readonly until?: number }
   /** Its holder has vanished. */
   | { readonly type: 'lapsed'; readonly at: number; readonly maxLapses: number }
-  | { readonly type: 'cancelled'; readonly at: number }
+  /** Its holder, who does so, has stopped already. */
+  | { readonly type: 'cancelled'; readonly at: number; readonly byHolder?: true }
   /** The holder of a cancelled job has stopped. */
   | { readonly type: 'acknowledged' }
   /** Someone asks for a settled job to run again. */
@@ -140,9 +141,9 @@ const RULES: Rules = {
   },
 
   // The lease of a running job stays until its holder has stopped or the lease has ended.
-  cancelled(life, { at }) {
+  cancelled(life, { at, byHolder = false }) {
     if (isSettledState(life.state)) return null
-    const lease = life.state === 'RUNNING' ? life.lease : null
+    const lease = life.state === 'RUNNING' && !byHolder ? life.lease : null
     return { ...settled(life, 'CANCELLED', at), lease }
   },
 

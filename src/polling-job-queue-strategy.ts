@@ -5,6 +5,7 @@ import { Job, type JobId } from './job.ts'
 import type { JobOptions, JobQueueStrategy, ProcessJob } from './job-queue-strategy.ts'
 import { JobState } from './lifecycle.ts'
 import { consoleLogger, type Logger } from './logger.ts'
+import { assertNumber, assertWhole } from './refusal.ts'
 import { systemClock } from './system.ts'
 
 type PerQueue<T> = T | ((queueName: string) => T)
@@ -72,16 +73,24 @@ export abstract class PollingJobQueueStrategy implements JobQueueStrategy {
   abstract update(job: Job): Promise<void>
   abstract findOne(id: JobId): Promise<Job | undefined>
 
-  /** Starting one process of a queue twice does nothing; another process polls beside it. */
+  /**
+   * Starting one process of a queue twice does nothing; another process polls beside it.
+   *
+   * @throws WherryError `input-invalid` for a `concurrency` or a `pollInterval` that is none.
+   */
   async start(queueName: string, process: ProcessJob): Promise<void> {
     const polled = this.#queues.get(queueName) ?? new Map<ProcessJob, PolledQueue>()
     if (polled.has(process)) return
     const pollMs = perQueue(this.pollInterval, queueName)
+    const concurrency = perQueue(this.concurrency, queueName)
+    const start = `start queue "${queueName}"`
+    assertWhole(start, 'concurrency', concurrency, 1)
+    assertNumber(start, 'pollInterval', pollMs)
     const setting: PolledQueueSetting = {
       queueName,
       process,
       strategy: this,
-      concurrency: perQueue(this.concurrency, queueName),
+      concurrency,
       pollMs,
       idleMsMax: Math.max(pollMs, perQueue(this.maxIdlePollInterval ?? pollMs, queueName)),
       clock: this.#clock,
@@ -185,6 +194,7 @@ class PolledQueue {
       stopped.resolve('stopped')
     }
     stopping.addEventListener('abort', stop)
+    if (stopping.aborted) stop()
     let stored: Promise<unknown> = Promise.resolve()
     const store = (): void => {
       stored = stored.then(() => this.#tried(() => strategy.update(job)))
@@ -194,7 +204,8 @@ class PolledQueue {
     job.on('progress', store)
     void this.#watch(job, abort, over.signal)
     const context = { signal: abort.signal, fence: clock.now(), log: logger }
-    const ended = outcomeOf(job, () => process(job, context))
+    // The stop may have run out of patience before the job came.
+    const ended = stopping.aborted ? stopped.promise : outcomeOf(job, () => process(job, context))
     const outcome = await Promise.race([ended, stopped.promise])
     if (outcome === 'stopped') job.defer()
     else outcome()

@@ -15,7 +15,8 @@ export function refusal(
 
 /** A value from outside, as a message may show it. */
 export function shown(value: unknown): string {
-  const text = typeof value === 'number' ? String(value) : (JSON.stringify(value) ?? String(value))
+  const isNumeric = typeof value === 'number' || typeof value === 'bigint'
+  const text = isNumeric ? String(value) : (JSON.stringify(value) ?? String(value))
   return text.length > SHOWN_MAX ? `${text.slice(0, SHOWN_MAX)}…` : text
 }
 
@@ -30,4 +31,14 @@ export function assertWhole(
   if (Number.isSafeInteger(value) && (value as number) >= min && (value as number) <= max) return
   const to = max === Number.MAX_SAFE_INTEGER ? '' : ` to ${max}`
   throw refusal(action, `${name} is ${shown(value)}`, `a whole number from ${min}${to}`)
+}
+
+/** @throws WherryError `input-invalid` for what is no number from 0. Infinity is one. */
+export function assertNumber(
+  action: string,
+  name: string,
+  value: unknown,
+): asserts value is number {
+  if (typeof value === 'number' && value >= 0) return
+  throw refusal(action, `${name} is ${shown(value)}`, 'a number from 0')
 }

@@ -7,7 +7,7 @@ import {
   type JobQueueStrategy,
 } from './job-queue-strategy.ts'
 import { isSettledState, JobState } from './lifecycle.ts'
-import { refusal } from './refusal.ts'
+import { assertNumber, refusal } from './refusal.ts'
 
 interface UpdateOf<Data, State extends JobState> {
   readonly id: JobId | null
@@ -89,12 +89,13 @@ export class SubscribableJob<Data = any, Result = any> extends Job<Data, Result>
   /**
    * Waits for the job to be settled and gives its result.
    *
-   * @throws WherryError `job-failed`, `job-cancelled` or `wait-timeout`; `signal.reason` if that aborts.
+   * @throws WherryError `job-failed`, `job-cancelled`, `wait-timeout` or, for a timeout that is none,
+   * `input-invalid`; `signal.reason` if that aborts.
    */
   async wait({ timeoutMs = HOUR_MS, signal }: WaitOptions = {}): Promise<Result> {
     const strategy = this.#inspectable('wait for')
     const { clock } = this.#surroundings
-    const deadline = clock.monotonic() + timeoutMs
+    const deadline = deadlineIn(timeoutMs, clock)
     const news = new News(this.id, this.#surroundings, signal)
     try {
       for (;;) {
@@ -113,11 +114,20 @@ export class SubscribableJob<Data = any, Result = any> extends Job<Data, Result>
   /** Tells of every change of state and progress that it sees, until the job is settled. */
   updates(options: JobUpdateOptions = {}): JobUpdates<Data, Result> {
     const strategy = this.#inspectable('follow')
-    const iterate = (signal?: AbortSignal): AsyncGenerator<JobUpdate<Data, Result>> =>
-      this.#iterate(strategy, options, signal)
+    const iterate = (): AsyncGenerator<JobUpdate<Data, Result>> => {
+      const over = new AbortController()
+      const generator = this.#iterate(strategy, options, over.signal)
+      // By itself a generator hears of its end with its next update, and there may be none.
+      const end = generator.return.bind(generator)
+      generator.return = (value) => {
+        over.abort()
+        return end(value)
+      }
+      return generator
+    }
     const updates: JobUpdates<Data, Result> = {
-      [Symbol.asyncIterator]: () => iterate(),
-      subscribe: (observer) => subscribeTo(iterate, observer),
+      [Symbol.asyncIterator]: iterate,
+      subscribe: (observer) => subscribeTo(iterate(), observer),
       '@@observable': () => updates,
     }
     return updates
@@ -163,15 +173,15 @@ export class SubscribableJob<Data = any, Result = any> extends Job<Data, Result>
   async *#iterate(
     strategy: InspectableJobQueueStrategy,
     { pollInterval = POLL_MS, timeoutMs = HOUR_MS, errorOnFail = true }: JobUpdateOptions,
-    signal: AbortSignal | undefined,
+    signal: AbortSignal,
   ): AsyncGenerator<JobUpdate<Data, Result>> {
     const { clock } = this.#surroundings
-    const deadline = clock.monotonic() + Math.max(1, timeoutMs)
+    const deadline = deadlineIn(Math.max(1, timeoutMs), clock)
     const news = new News(this.id, this.#surroundings, signal)
     let last: Job<Data, Result> = this
     let told = ''
     try {
-      for (;;) {
+      while (!signal.aborted) {
         const job = await this.#find(strategy)
         if (isNews(job, told)) {
           if (job.state === JobState.FAILED && errorOnFail) throw failure(job)
@@ -181,15 +191,21 @@ export class SubscribableJob<Data = any, Result = any> extends Job<Data, Result>
           last = job
         }
         const left = deadline - clock.monotonic()
-        if (left <= 0) break
-        await news.wait(Math.min(Math.max(POLL_MS_MIN, pollInterval), left))
-        if (signal?.aborted) return
+        if (left <= 0) {
+          yield { ...updateOf(last), state: JobState.RUNNING, result: TIMED_OUT }
+          return
+        }
+        await news.wait(Math.min(Math.max(POLL_MS_MIN, pollInterval || 0), left))
       }
-      yield { ...updateOf(last), state: JobState.RUNNING, result: TIMED_OUT }
     } finally {
       news.close()
     }
   }
+}
+
+function deadlineIn(timeoutMs: number, clock: Clock): number {
+  assertNumber('wait for a job', 'timeoutMs', timeoutMs)
+  return clock.monotonic() + timeoutMs
 }
 
 /** Waits for the next look at a job: some time, or until this process hears of it. */
@@ -269,24 +285,28 @@ function waitTimeout(
 }
 
 function subscribeTo<Data, Result>(
-  iterate: (signal: AbortSignal) => AsyncGenerator<JobUpdate<Data, Result>>,
+  updates: AsyncGenerator<JobUpdate<Data, Result>>,
   observer: JobUpdateObserver<Data, Result> | ((update: JobUpdate<Data, Result>) => void),
 ): { unsubscribe(): void } {
   const { next, error, complete } =
     typeof observer === 'function' ? { next: observer } : bound(observer)
-  // An iterator that waits cannot be told to return before it has something to give.
-  const left = new AbortController()
+  let open = true
   const run = async (): Promise<void> => {
-    for await (const update of iterate(left.signal)) {
-      if (left.signal.aborted) return
+    for await (const update of updates) {
+      if (!open) return
       next?.(update)
     }
-    if (!left.signal.aborted) complete?.()
+    if (open) complete?.()
   }
   run().catch((reason) => {
-    if (!left.signal.aborted) error?.(reason)
+    if (open) error?.(reason)
   })
-  return { unsubscribe: () => left.abort() }
+  return {
+    unsubscribe() {
+      open = false
+      void updates.return(undefined)
+    },
+  }
 }
 
 function bound<Data, Result>(

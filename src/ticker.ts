@@ -21,6 +21,7 @@ const BROKEN_MS = 1_000
 export class Ticker {
   readonly #options: TickerOptions
   #loop: Promise<void> | null = null
+  #ticking: Promise<unknown> = Promise.resolve()
   #isOn = false
   #dueAt = Infinity
   #wake: () => void = () => {}
@@ -42,7 +43,8 @@ export class Ticker {
   async stop(): Promise<void> {
     this.#isOn = false
     this.#wake()
-    await this.#loop
+    // Not for the loop, which goes on when it is started again meanwhile.
+    await this.#ticking
   }
 
   /** Something is due then, which the last tick did not know. */
@@ -67,7 +69,9 @@ export class Ticker {
     const { clock, now, sleepMsMax } = this.#options
     while (this.#isOn) {
       this.#dueAt = Infinity
-      const dueAt = (await this.tick()) ?? Infinity
+      const ticking = this.tick()
+      this.#ticking = ticking
+      const dueAt = (await ticking) ?? Infinity
       this.#dueAt = Math.min(this.#dueAt, dueAt, now() + sleepMsMax)
       while (this.#isOn && now() < this.#dueAt) {
         const early = new AbortController()

@@ -1,7 +1,9 @@
 import type { Clock } from '../clock.ts'
-import type { Job } from '../job.ts'
+import { configOf, Job } from '../job.ts'
 import type { JobOptions, JobQueueStrategy } from '../job-queue-strategy.ts'
+import { assertJobOptions } from '../kv/job-input.ts'
 import type { Logger } from '../logger.ts'
+import { refusal } from '../refusal.ts'
 import type { BufferBackend, BufferSight, Reduce } from './buffer-backend.ts'
 import type { JobBufferStorageStrategy } from './job-buffer-storage.ts'
 
@@ -26,7 +28,19 @@ export class ForeignBuffers implements BufferBackend {
     return this.#options.clock.now()
   }
 
-  async add(bufferId: string, job: Job, _options: JobOptions): Promise<void> {
+  /** What a storage of jobs keeps is what a job holds. */
+  async add(bufferId: string, job: Job, options: JobOptions): Promise<void> {
+    assertJobOptions(options)
+    const { priority = job.priority, delay } = options
+    if (options.id !== undefined || options.timeout !== undefined) {
+      const is = `the storage of buffer "${bufferId}" keeps no id or timeout`
+      throw refusal('buffer a job', is, 'neither, or no storage', 'unsupported-by-store')
+    }
+    const runAt = delay ? new Date(this.now() + delay) : (options.runAt ?? job.runAt)
+    await this.#keep(bufferId, new Job({ ...configOf(job), priority, runAt }, this.#options))
+  }
+
+  async #keep(bufferId: string, job: Job): Promise<void> {
     await this.#options.storage.add(bufferId, job)
     if (!this.#firstAt.has(bufferId)) this.#firstAt.set(bufferId, this.now())
   }
@@ -53,7 +67,7 @@ export class ForeignBuffers implements BufferBackend {
       }
     } catch (error) {
       // What could not be enqueued waits for the next flush.
-      for (const job of left) await this.add(bufferId, job, {})
+      await Promise.allSettled(left.map((job) => this.#keep(bufferId, job)))
       throw error
     }
     return added

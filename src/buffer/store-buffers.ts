@@ -6,7 +6,7 @@ import { wakeOf } from '../kv/claim.ts'
 import { decodeRecord, type JobRecord, putOfNew } from '../kv/job-record.ts'
 import { jobOf } from '../kv/job-view.ts'
 import type { StrategyInside } from '../kv/kv-job-queue-strategy.ts'
-import { decodeName, encodeName, GENERATED_PREFIX, idOfKey } from '../kv/layout.ts'
+import { decodeName, encodeName, idOfKey } from '../kv/layout.ts'
 import type { Logger } from '../logger.ts'
 import { refusal } from '../refusal.ts'
 import { byteLength } from '../store/commit-rules.ts'
@@ -323,15 +323,19 @@ export class StoreBuffers implements BufferBackend {
     return this.#inside.adder.prepare(additions)
   }
 
-  /** A job of an id that is taken had been added before: as with any add, it is not added twice. */
+  /**
+   * A job of an id that is taken had been added before: as with any add, it is not added twice. One
+   * whose add to the buffer was done again, for its answer was lost, may have come out meanwhile.
+   */
   async #free(puts: readonly Put[]): Promise<Put[]> {
-    const own = puts.filter(({ key }) => !key.startsWith(GENERATED_PREFIX))
-    const free = new Set(await this.#needed(own))
-    const taken = new Set(own.filter((put) => !free.has(put)))
-    for (const { key } of taken) {
-      this.#logger.warn('A buffered job is not added: its id is taken', { jobId: idOfKey(key) })
+    const free = new Set(await this.#needed(puts))
+    for (const put of puts) {
+      if (free.has(put)) continue
+      this.#logger.warn('A buffered job is not added: its id is taken', {
+        jobId: idOfKey(put.key),
+      })
     }
-    return puts.filter((put) => !taken.has(put))
+    return [...free]
   }
 
   #announce(puts: readonly Put[]): void {

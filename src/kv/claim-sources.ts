@@ -2,7 +2,7 @@
 import { JobState } from '../lifecycle.ts'
 import type { Range, StoredRecord } from '../store/store.ts'
 import { Claim } from './claim.ts'
-import type { Claimer, ClaimRound, ClaimSource } from './claimer.ts'
+import { type Claimer, type ClaimRound, type ClaimSource, wonOf } from './claimer.ts'
 import type { JobRecord } from './job-record.ts'
 import { PLACES, type PlaceKind, pauseKey, placeOf, rankOf } from './layout.ts'
 import type { StoreSession } from './store-session.ts'
@@ -24,8 +24,16 @@ export class OwnJobs implements ClaimSource {
   }
 
   async claim(wants: readonly Want[]): Promise<ClaimRound> {
-    const taken = this.#take(wants)
-    if (taken.length === 0) return { claims: [], nextDueAt: null }
+    for (;;) {
+      const taken = this.#take(wants)
+      const claims = await this.#claimOf(taken)
+      // Those that are gone already must not hide what stands behind them.
+      if (claims.length > 0 || taken.length === 0) return { claims, nextDueAt: null }
+    }
+  }
+
+  async #claimOf(taken: readonly JobRecord[]): Promise<Claim[]> {
+    if (taken.length === 0) return []
     const names = [...new Set(taken.map(({ queueName }) => queueName))]
     const { now, got } = await this.#session.read({ get: names.map(pauseKey) })
     const paused = new Set(names.filter((_, i) => got[i] !== null))
@@ -36,8 +44,7 @@ export class OwnJobs implements ClaimSource {
     const claims = held
       .map((record) => new Claim(this.#session, record))
       .filter(({ believed }) => believed)
-    claims.push(...(await this.#claimer.claimRecords(free, now)))
-    return { claims, nextDueAt: null }
+    return [...claims, ...(await this.#claimer.claimRecords(free, now))]
   }
 
   /** What a paused queue holds back is forgotten here: whoever lists will find it. */
@@ -92,8 +99,8 @@ export class ListedJobs implements ClaimSource {
 
   async claim(wants: readonly Want[]): Promise<ClaimRound> {
     this.#runnable ??= await this.#list()
-    const claims = await Promise.all(wants.map((want) => this.#claimFor(want)))
-    return { claims: claims.flat(), nextDueAt: this.#nextDueAt }
+    const claims = await wonOf(wants.map((want) => this.#claimFor(want)))
+    return { claims, nextDueAt: this.#nextDueAt }
   }
 
   async #claimFor({ queueName, limit }: Want): Promise<Claim[]> {
@@ -102,7 +109,14 @@ export class ListedJobs implements ClaimSource {
       const index = this.#runnable?.findIndex((record) => record.queueName === queueName) ?? -1
       const [listed] = index < 0 ? [] : (this.#runnable?.splice(index, 1) ?? [])
       if (listed === undefined) break
-      claims.push(...(await this.#claimOne(listed)))
+      try {
+        claims.push(...(await this.#claimOne(listed)))
+      } catch (error) {
+        this.#runnable?.unshift(listed)
+        if (claims.length === 0) throw error
+        // What is claimed has to run; the next round tells whether the failure goes on.
+        break
+      }
     }
     return claims
   }

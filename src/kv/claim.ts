@@ -37,7 +37,6 @@ export class Claim {
   readonly fence: number
   #record: JobRecord
   #tail: Promise<unknown> = Promise.resolve()
-  #pending = 0
   #over: 'cancelled' | 'lost' | null = null
   readonly #session: StoreSession
   /** Called once, when it turns out that the job was cancelled or lost. */
@@ -53,11 +52,6 @@ export class Claim {
 
   get record(): JobRecord {
     return this.#record
-  }
-
-  /** Whether a change is on its way, so that a renewal can wait for the next turn. */
-  get busy(): boolean {
-    return this.#pending > 0
   }
 
   /** Whether the holder may still believe in its lease. */
@@ -99,8 +93,7 @@ export class Claim {
   }
 
   #inTurn(act: () => Promise<ChangeResult>): Promise<ChangeResult> {
-    this.#pending++
-    const result = this.#tail.then(act).finally(() => this.#pending--)
+    const result = this.#tail.then(act)
     this.#tail = result.catch(() => {})
     return result
   }

@@ -22,6 +22,8 @@ export interface ClaimRound {
   readonly claims: readonly Claim[]
   /** When something of these queues falls due next, on the store's clock; null: nothing known. */
   readonly nextDueAt: number | null
+  /** Whether others were quicker to take what was found, and there is more. */
+  readonly isContended?: boolean
 }
 
 /** Where a worker gets its jobs from. */
@@ -73,7 +75,8 @@ export class Claimer implements ClaimSource {
     const heads = wants.flatMap(({ limit }, i) => lines[i]?.slice(0, limit) ?? [])
     const hasMore = wants.some(({ limit }, i) => (lines[i]?.length ?? 0) > limit)
     const claims = await this.claimRecords(heads, look.now)
-    return { claims, nextDueAt: hasMore ? look.now : nextDueAt(look) }
+    const isContended = hasMore && claims.length === 0
+    return { claims, nextDueAt: hasMore ? look.now : nextDueAt(look), isContended }
   }
 
   /** Claims just these. Those that someone else was quicker to change are left out. */
@@ -169,7 +172,7 @@ async function claimByTake(
 }
 
 /** What was won. A failure is passed on when nothing was: what was won has to run. */
-async function wonOf(claims: readonly Promise<JobRecord[]>[]): Promise<JobRecord[]> {
+export async function wonOf<T>(claims: readonly Promise<T[]>[]): Promise<T[]> {
   const { done, failed } = await outcomesOf(claims)
   const won = done.flat()
   if (won.length === 0 && failed) throw failed.reason

@@ -21,6 +21,8 @@ export interface Dispatched {
   readonly nextDueAt: number | null
   /** Nothing was looked for, since every slot is taken. */
   readonly isFull: boolean
+  /** Others were quicker to take what was found, and there is more. */
+  readonly isContended: boolean
 }
 
 /**
@@ -65,18 +67,25 @@ export class Dispatcher {
   ): Promise<Dispatched> {
     const attempts: Attempt[] = []
     const dues: number[] = []
+    let isContended = false
     const wants = this.#wants(names)
     const total = wants.reduce((sum, { limit }) => sum + limit, 0)
     // With less room than the queues would take, they are asked one after the other.
     for (const round of total <= max ? [wants] : wants.map((want) => [want])) {
       const left = max - attempts.length
       if (left <= 0 || round.length === 0) break
-      const dispatched = await this.#claim(source, round, left, isWanted)
+      const dispatched = await this.#claim(source, round, left, isWanted).catch((error) => {
+        // What has begun is not lost to whoever asked, who hears of a failure that goes on.
+        if (attempts.length === 0) throw error
+      })
+      if (dispatched === undefined) break
       attempts.push(...dispatched.attempts)
       if (dispatched.nextDueAt !== null) dues.push(dispatched.nextDueAt)
+      isContended ||= dispatched.isContended
     }
     const isFull = wants.length === 0 && names.length > 0
-    return { attempts, nextDueAt: dues.length === 0 ? null : Math.min(...dues), isFull }
+    const nextDueAt = dues.length === 0 ? null : Math.min(...dues)
+    return { attempts, nextDueAt, isFull, isContended }
   }
 
   #wants(names: readonly string[]): Want[] {
@@ -97,18 +106,14 @@ export class Dispatcher {
     const wants = round.map(({ queueName, limit }) => ({ queueName, limit: Math.min(limit, max) }))
     // Reserved first: another claim may be under way for the same queue.
     for (const { queueName, limit } of wants) this.#take(queueName, limit)
-    const attempts: Attempt[] = []
-    const givenBack: Promise<unknown>[] = []
+    const isLate = ({ record }: Claim): boolean => !isWanted(record.queueName)
     try {
-      const { claims, nextDueAt } = await source.claim(wants)
-      for (const claim of claims) {
-        if (isWanted(claim.record.queueName)) attempts.push(this.#start(claim))
-        // Its worker was stopped while it was on its way.
-        else givenBack.push(claim.settle({ event: { type: 'deferred' } }).catch(() => {}))
-      }
-      // Whoever stops the worker ends the process then.
-      await Promise.all(givenBack)
-      return { attempts, nextDueAt }
+      const { claims, nextDueAt, isContended = false } = await source.claim(wants)
+      const [late, wanted] = [claims.filter(isLate), claims.filter((claim) => !isLate(claim))]
+      const attempts = wanted.map((claim) => this.#start(claim))
+      // Whoever stopped their worker waits for this as well.
+      await Promise.allSettled(late.map((one) => one.settle({ event: { type: 'deferred' } })))
+      return { attempts, nextDueAt, isContended }
     } finally {
       for (const { queueName, limit } of wants) this.#take(queueName, -limit)
     }

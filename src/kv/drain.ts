@@ -1,4 +1,5 @@
 import { type Clock, sleep } from '../clock.ts'
+import { assertNumber, assertWhole } from '../refusal.ts'
 import { addOperations } from '../store/operations.ts'
 import type { Operations } from '../store/store.ts'
 import type { ClaimSource } from './claimer.ts'
@@ -62,12 +63,15 @@ class Drain {
   readonly #endings: Promise<Ending>[] = []
   readonly #dues: number[] = []
   #unsettled = 0
+  #isFreed = false
   #freed: () => void = () => {}
 
   constructor(
     setting: DrainSetting,
     { budgetMs = DRAIN_BUDGET_MS, maxJobs = Infinity, signal }: DrainOptions,
   ) {
+    assertNumber('drain', 'budgetMs', budgetMs)
+    if (maxJobs !== Infinity) assertWhole('drain', 'maxJobs', maxJobs, 0)
     this.#setting = setting
     this.#endsAt = setting.clock.monotonic() + budgetMs
     this.#maxJobs = maxJobs
@@ -89,7 +93,7 @@ class Drain {
         await Promise.allSettled(this.#endings)
         throw error
       })
-      if (this.#signal?.aborted) interrupt()
+      if (this.#isAborted) interrupt()
       const endings = await Promise.all(this.#endings)
       return this.#report(endings, stoppedBecause, addOperations(store.operations(), before, -1))
     } finally {
@@ -98,18 +102,22 @@ class Drain {
   }
 
   async #untilStopped(before: Operations): Promise<DrainReport['stoppedBecause']> {
-    const { dispatcher, source, queueNames } = this.#setting
+    const { dispatcher, session, source, queueNames } = this.#setting
     for (;;) {
       const reason = this.#reasonToStop(before)
       if (reason !== null) return reason
-      const { attempts, nextDueAt, isFull } = await dispatcher.dispatch(
+      this.#isFreed = false
+      const { attempts, nextDueAt, isFull, isContended } = await dispatcher.dispatch(
         source,
         queueNames,
         this.#maxJobs - this.#endings.length,
+        () => !this.#isAborted,
       )
       for (const attempt of attempts) this.#follow(attempt)
-      if (attempts.length > 0) continue
-      if (this.#running.size > 0) await this.#slotOrEnd()
+      // A slot that became free meanwhile was not looked for.
+      if (attempts.length > 0 || this.#isFreed || this.#isAborted) continue
+      if (isContended) await session.backOff(1)
+      else if (this.#running.size > 0) await this.#slotOrEnd()
       else if (this.#unsettled > 0) await Promise.all(this.#endings)
       else return this.#nothingFound(nextDueAt, isFull)
     }
@@ -123,7 +131,7 @@ class Drain {
   #reasonToStop(
     before: Operations,
   ): Exclude<DrainReport['stoppedBecause'], 'empty' | 'busy'> | null {
-    if (this.#signal?.aborted) return 'aborted'
+    if (this.#isAborted) return 'aborted'
     if (this.#endings.length >= this.#maxJobs) return 'max-jobs'
     if (this.#setting.clock.monotonic() >= this.#endsAt) return 'budget'
     const store = this.#setting.session.opened
@@ -133,12 +141,17 @@ class Drain {
     return used + needed > bound ? 'budget' : null
   }
 
+  get #isAborted(): boolean {
+    return this.#signal?.aborted === true
+  }
+
   #follow(attempt: Attempt): void {
     this.#running.add(attempt)
     this.#unsettled++
     this.#endings.push(attempt.ended.then((ending) => this.#note(attempt, ending)))
     void attempt.stopped.then(() => {
       this.#running.delete(attempt)
+      this.#isFreed = true
       this.#freed()
     })
   }

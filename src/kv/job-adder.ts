@@ -11,7 +11,7 @@ import { wakeOf } from './claim.ts'
 import { assertJobOptions } from './job-input.ts'
 import { decodeRecord, type JobRecord, putOfNew } from './job-record.ts'
 import { assertQueueName, jobKey, QUEUE_PLACE, queueKey } from './layout.ts'
-import { outcomesOf } from './outcomes.ts'
+import { type Outcomes, outcomesOf } from './outcomes.ts'
 import type { StoreSession } from './store-session.ts'
 
 export interface AdderOptions {
@@ -32,6 +32,8 @@ export interface Addition {
 const ADD_TRIES = 4
 /** Ids of one job that a generator may give and that are taken. */
 const DRAWS_MAX = 10
+/** As far as a job's creation may be from the making of its id, whose order then counts. */
+const CREATED_WITHIN_MS = 60_000
 
 /** Stores new jobs. */
 export class JobAdder {
@@ -43,14 +45,12 @@ export class JobAdder {
   }
 
   /** All are checked before the first is stored. Answers the records as they are stored. */
-  async add(additions: readonly Addition[]): Promise<JobRecord[]> {
+  async add(additions: readonly Addition[]): Promise<Outcomes<JobRecord>> {
     const prepared = await this.prepare(additions)
     await this.#refuseTaken(prepared)
-    const { done, failed } = await outcomesOf(
+    return outcomesOf(
       prepared.map((record, i) => this.#storeOnce(record, chosenId(additions[i] as Addition))),
     )
-    if (failed) throw failed.reason
-    return [...done]
   }
 
   /**
@@ -70,12 +70,17 @@ export class JobAdder {
     const { session, random, newId, setRetries, bornLeasedMs } = this.#options
     const retries = setRetries(queueName, job)
     assertQueueName(queueName)
-    assertJobOptions({ ...options, retries })
+    const priority = options.priority ?? job.priority
+    assertJobOptions({ ...options, retries, priority })
     assertLength(parts, store)
     const ownId = chosenId({ job, options })
     const id = String(ownId ?? newId())
     assertId(id)
     const now = session.clock.now()
+    // Text, in a job that was JSON on its way.
+    const given = new Date(job.createdAt).getTime()
+    // An adder's clock may run ahead; it must not put its jobs behind those of later adders.
+    const createdAt = Number.isNaN(given) ? now : Math.min(given, now)
     const asked =
       options.runAt?.getTime() ??
       (options.delay ? now + options.delay : (job.runAt?.getTime() ?? null))
@@ -100,15 +105,14 @@ export class JobAdder {
         fence: now,
         lease: null,
       },
-      // An adder's clock may run ahead; it must not put its jobs behind those of later adders.
-      createdAt: Math.min(job.createdAt.getTime(), now),
-      priority: options.priority ?? job.priority,
+      createdAt,
+      priority,
       timeoutMs: options.timeout ?? null,
       nonce: randomToken(random, 10),
       owner: '',
       errorIsCut: false,
-      // A generator of the user's own need not make them in the order of time.
-      isOwnId: ownId !== null || !isGeneratedId(id),
+      isListedApart:
+        ownId !== null || !isGeneratedId(id) || Math.abs(createdAt - now) > CREATED_WITHIN_MS,
       parts,
     }
     const leaseMs = bornLeasedMs(record, store)
@@ -127,7 +131,7 @@ export class JobAdder {
     // Of a single one its commit tells, where a commit can tell.
     const isEventual = this.#options.session.opened?.guarantee === 'eventual'
     if (records.length === 1 && !isEventual) return
-    const own = records.filter(({ isOwnId }) => isOwnId)
+    const own = records.filter(({ isListedApart }) => isListedApart)
     const ids = new Set<string>()
     for (const { id } of own) {
       if (ids.has(id)) throw idTaken(id)
@@ -166,7 +170,12 @@ export class JobAdder {
         if (!taken || chosen !== null || draw === DRAWS_MAX) throw error
         const id = this.#options.newId()
         assertId(id)
-        record = { ...record, id, key: jobKey(id), isOwnId: !isGeneratedId(id) }
+        record = {
+          ...record,
+          id,
+          key: jobKey(id),
+          isListedApart: record.isListedApart || !isGeneratedId(id),
+        }
       }
     }
   }
@@ -209,7 +218,7 @@ export class JobAdder {
 }
 
 function chosenId({ job, options }: Addition): JobId | null {
-  return options.id ?? job.id
+  return options.id ?? job.id ?? null
 }
 
 function partsOf({ data }: Job): Record<string, string> {

@@ -35,8 +35,10 @@ export class JobEditor {
    * @throws WherryError `job-unsettled` when it has not come to its end.
    */
   retry(id: string): Promise<JobRecord | null> {
-    return this.#edit(id, (record) => {
+    return this.#edit(id, (record, tried) => {
       const life = transition(record.life, { type: 'retried', at: this.#session.clock.now() })
+      // It runs again by our own commit, whose answer was lost.
+      if (life === null && tried) return null
       if (life === null) throw unsettled('retry', record)
       const parts = { result: null, error: null }
       return this.#put(record, { ...record, life, owner: '', errorIsCut: false }, parts)
@@ -115,14 +117,19 @@ export class JobEditor {
   }
 
   /** Applies the edit to what is stored, however often it moves meanwhile; null edit: as it is. */
-  async #edit(id: string, editOf: (record: JobRecord) => Edit | null): Promise<JobRecord | null> {
+  async #edit(
+    id: string,
+    editOf: (record: JobRecord, tried: JobRecord | null) => Edit | null,
+  ): Promise<JobRecord | null> {
     let failure: unknown
+    /** What a commit of unknown fate was about. */
+    let tried: JobRecord | null = null
     for (let rebuild = 0; rebuild < REBUILDS_MAX; rebuild++) {
       const { got } = await this.#session.read({ get: [jobKey(id)] })
       const [stored] = got
-      if (!stored) return null
+      if (!stored) return tried
       const record = decodeRecord(stored)
-      const edit = editOf(record)
+      const edit = editOf(record, tried)
       if (edit === null) return record
       try {
         const wake = edit.put.drop ? [] : wakeOf(edit.next, this.#session.clock.now())
@@ -130,6 +137,7 @@ export class JobEditor {
         if (version !== null) return { ...edit.next, version }
       } catch (error) {
         failure = error
+        tried = record
       }
       if (rebuild > 0) await this.#session.backOff(rebuild)
     }

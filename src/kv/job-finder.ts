@@ -115,18 +115,18 @@ export class JobFinder {
       return this.#sorted((await this.#everything()).filter(test), sort)
     const places = await this.#placesOf(plan)
     const counts = await this.#countOf(places)
-    const [field, order] = Object.entries(sort).find(([, one]) => one) ?? []
-    if (!plan.rest && counts > COLLECT_MAX && field === 'createdAt') {
-      // Two lists are in that order: of jobs with generated ids, and of those with ids of their own.
+    const [[field, order] = [], second] = Object.entries(sort).filter(([, one]) => one)
+    if (!plan.rest && counts > COLLECT_MAX && field === 'createdAt' && !second) {
+      // Two lists are in that order: of jobs by their generated ids, and of those listed apart, by tag.
       const page = { limit: PAGE, reverse: order === 'DESC' }
       const lists = [
         { ...page, prefix: GENERATED_PREFIX },
         { ...page, tag: CREATED_TAG },
       ]
       const found = await Promise.all(lists.map((list) => this.#first(list, test, wanted)))
-      if (!found.includes(null)) {
-        const matching = found.flatMap((records) => records ?? [])
-        return { ...this.#sorted(matching, sort), totalItems: counts }
+      const [generated, tagged] = found
+      if (generated && tagged) {
+        return { found: this.#merged(generated, tagged, sort), totalItems: counts }
       }
     }
     if (counts > SCAN_MAX) throw tooMany(counts)
@@ -141,6 +141,20 @@ export class JobFinder {
     const pairs = records.map((record) => ({ record, listed: this.#listed(record) }))
     pairs.sort((a, b) => compare(a.listed, b.listed))
     return { found: pairs.map(({ record }) => record), totalItems: records.length }
+  }
+
+  /** Keeps the order of each list: pages are cut from them, whatever clocks have made of it. */
+  #merged(a: JobRecord[], b: JobRecord[], sort: JobSortParameter): JobRecord[] {
+    const compare = compareBy(sort)
+    const isFirst = (one: JobRecord, other: JobRecord | undefined): boolean =>
+      other === undefined || compare(this.#listed(one), this.#listed(other)) < 0
+    const merged: JobRecord[] = []
+    let next = 0
+    for (const one of a) {
+      while (!isFirst(one, b[next])) merged.push(b[next++] as JobRecord)
+      merged.push(one)
+    }
+    return [...merged, ...b.slice(next)]
   }
 
   async #placesOf({ queueNames, states }: Plan): Promise<string[]> {
@@ -194,8 +208,7 @@ export class JobFinder {
     for await (const record of this.#pages(range)) {
       if (found.length === wanted) break
       if (++seen > SCAN_MAX) return null
-      // One with an id of its own stands in the list by tag.
-      if (record.isOwnId === (range.tag !== undefined) && test(record)) found.push(record)
+      if (record.isListedApart === (range.tag !== undefined) && test(record)) found.push(record)
     }
     return found
   }

@@ -41,8 +41,8 @@ export interface JobRecord {
   readonly owner: string
   /** Whether `life.error` is only the beginning of the part `error`. */
   readonly errorIsCut: boolean
-  /** Whether the id is none of `idGenerator`, so that the order of ids is not that of creation. */
-  readonly isOwnId: boolean
+  /** Whether the order of ids is not that of creation: its user chose the id, or the time. */
+  readonly isListedApart: boolean
   readonly parts: Readonly<Record<string, string>>
 }
 
@@ -93,7 +93,7 @@ export function decodeRecord(record: StoredRecord): JobRecord {
     nonce: head.d ?? '',
     owner: head.o ?? '',
     errorIsCut: head.y === 1,
-    isOwnId: record.tags?.[CREATED_TAG] !== undefined,
+    isListedApart: record.tags?.[CREATED_TAG] !== undefined,
     parts: record.parts ?? {},
   }
   return record.stamp === '' ? stored : withStamp(stored, record, place.kind)
@@ -238,7 +238,7 @@ export function putOfNew(
   parts: Readonly<Record<string, string>>,
 ): Put {
   const key = jobKey(record.id)
-  const tags = record.isOwnId && { tags: { [CREATED_TAG]: record.createdAt } }
+  const tags = record.isListedApart && { tags: { [CREATED_TAG]: record.createdAt } }
   const put = { key, expect: null, ...encodeRecord(record, now), parts, ...tags }
   const { lease } = record.life
   return lease === null ? put : { ...put, stamp: encodeStamp(stampOf(record, lease)) }

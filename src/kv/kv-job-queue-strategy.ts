@@ -1,11 +1,11 @@
 import { type BackoffStrategy, exponentialBackoff } from '../back-off.ts'
-import type { Clock, Random } from '../clock.ts'
+import { type Clock, type Random, TIMER_MS_MAX } from '../clock.ts'
 import type { Job, JobId, JobSurroundings } from '../job.ts'
 import { idGenerator, isId } from '../job-id.ts'
 import type { JobListOptions, JobPage } from '../job-list.ts'
 import type { InspectableJobQueueStrategy, JobOptions, ProcessJob } from '../job-queue-strategy.ts'
 import { consoleLogger, type Logger } from '../logger.ts'
-import { assertWhole, refusal } from '../refusal.ts'
+import { assertNumber, assertWhole, refusal } from '../refusal.ts'
 import type { Guarantee, Store } from '../store/store.ts'
 import { WakeBoard } from '../store/wake-board.ts'
 import { systemClock, systemRandom } from '../system.ts'
@@ -22,7 +22,7 @@ import { jobOf } from './job-view.ts'
 import { Renewals } from './renewals.ts'
 import { ResidentWorker } from './resident-worker.ts'
 import { runClaim } from './runner.ts'
-import { StoreSession } from './store-session.ts'
+import { closed, StoreSession } from './store-session.ts'
 import { Upkeep } from './upkeep.ts'
 
 /** One value for every queue, or a function of its name. */
@@ -35,7 +35,8 @@ export interface KvJobQueueStrategyOptions {
   readonly concurrency?: PerQueue<number> | undefined
   /**
    * How long a job stays its worker's after the worker's last sign of life, in ms. A worker renews
-   * after a third of it; a job whose worker died runs again after it. Default 30,000.
+   * after a third of it; a job whose worker died runs again after it. At least 100, and many times
+   * what the store takes to answer. Default 30,000.
    */
   readonly leaseMs?: number | undefined
   /** How often to look for jobs where the store tells of none, in ms. Default 200. */
@@ -85,6 +86,9 @@ export interface StrategyInside {
  */
 declare const WHERRY_RESIDENT: boolean | undefined
 
+const LEASE_MS = 30_000
+/** No claim would be believed that takes as long to answer, and each would be given back. */
+const LEASE_MS_MIN = 100
 /** An edge runtime ends what takes longer. */
 const EDGE_TIMEOUT_MS = 30_000
 /** What a lease that is never renewed lasts beyond what it has to cover. */
@@ -127,6 +131,9 @@ export class KvJobQueueStrategy implements InspectableJobQueueStrategy {
   constructor(options: KvJobQueueStrategyOptions) {
     const { clock = systemClock, random = systemRandom, logger = consoleLogger } = options
     const { storage, maxLapses = 3 } = options
+    const make = 'make a service'
+    assertWhole(make, 'leaseMs', options.leaseMs ?? LEASE_MS, LEASE_MS_MIN, TIMER_MS_MAX)
+    assertNumber(make, 'maxLapses', maxLapses)
     this.#options = options
     this.#clock = clock
     this.#logger = logger
@@ -228,13 +235,14 @@ export class KvJobQueueStrategy implements InspectableJobQueueStrategy {
 
   /** Stores several jobs, in as few round trips as the store allows. All are checked first. */
   async addMany(additions: readonly { job: Job; options?: JobOptions }[]): Promise<Job[]> {
-    const records = await this.#adder.add(
+    const { done, failed } = await this.#adder.add(
       additions.map(({ job, options = {} }) => ({ job, options })),
     )
-    for (const [queueName, added] of Map.groupBy(records, (record) => record.queueName)) {
+    for (const [queueName, added] of Map.groupBy(done, (record) => record.queueName)) {
       this.#announce(queueName, added)
     }
-    return records.map((record) => jobOf(record, this.#surroundings))
+    if (failed) throw failed.reason
+    return done.map((record) => jobOf(record, this.#surroundings))
   }
 
   /** Makes this process able to run jobs of the queue, by `drain()` or once it is started. */
@@ -247,25 +255,23 @@ export class KvJobQueueStrategy implements InspectableJobQueueStrategy {
   async start(queueName: string, process: ProcessJob): Promise<void> {
     const start = 'start a resident worker'
     const cron = 'drain() from a cron trigger'
-    if (this.#attachment.resident === false || this.#worker === null) {
-      throw refusal(
-        start,
-        'nothing lives on between requests here',
-        cron,
-        'unsupported-by-strategy',
-      )
+    const canStay = this.#attachment.resident !== false
+    if ((typeof WHERRY_RESIDENT === 'undefined' || WHERRY_RESIDENT) && canStay) {
+      const wish = Symbol(queueName)
+      this.#wishes.set(queueName, wish)
+      const { name, guarantee } = await this.#session.store()
+      // Stopped meanwhile, or started again by another call.
+      if (this.#wishes.get(queueName) !== wish) return
+      if (guarantee === 'eventual') {
+        const is = `the store "${name}" has no compare-and-set and dear lists`
+        throw refusal(start, is, `${cron}, or another store`, 'unsupported-by-store')
+      }
+      if (this.#dispatcher.get(queueName)?.process !== process) this.serve(queueName, process)
+      this.#worker?.start(queueName)
+      return
     }
-    const wish = Symbol(queueName)
-    this.#wishes.set(queueName, wish)
-    const { name, guarantee } = await this.#session.store()
-    // Stopped meanwhile, or started again by another call.
-    if (this.#wishes.get(queueName) !== wish) return
-    if (guarantee === 'eventual') {
-      const is = `the store "${name}" has no compare-and-set and dear lists`
-      throw refusal(start, is, `${cron}, or another store`, 'unsupported-by-store')
-    }
-    if (this.#dispatcher.get(queueName)?.process !== process) this.serve(queueName, process)
-    this.#worker.start(queueName)
+    const is = 'nothing lives on between requests here'
+    throw refusal(start, is, cron, 'unsupported-by-strategy')
   }
 
   async stop(queueName: string, _process?: ProcessJob): Promise<void> {
@@ -288,9 +294,10 @@ export class KvJobQueueStrategy implements InspectableJobQueueStrategy {
 
   /** Runs jobs until there are none, or until time, jobs or the platform's bound are used up. */
   async drain(options: DrainOptions = {}): Promise<DrainReport> {
-    if (this.#closed) throw refusal('drain', 'the service is closed', 'an open one')
+    this.#assertOpen()
     const queueNames = this.#dispatcher.names()
     await this.#session.store()
+    this.#assertOpen()
     const listed = (): ListedJobs =>
       new ListedJobs(this.#session, this.#claimer, this.#upkeep, queueNames)
     const source = options.only === 'own' ? this.#own : this.#isEventual ? listed() : this.#claimer
@@ -393,6 +400,10 @@ export class KvJobQueueStrategy implements InspectableJobQueueStrategy {
     return this.#editor.paused(queueNames)
   }
 
+  #assertOpen(): void {
+    if (this.#closed) throw closed('drain')
+  }
+
   get #isEventual(): boolean {
     return this.#session.opened?.guarantee === 'eventual'
   }
@@ -407,7 +418,7 @@ export class KvJobQueueStrategy implements InspectableJobQueueStrategy {
   }
 
   get #renewedLeaseMs(): number {
-    return this.#options.leaseMs ?? 30_000
+    return this.#options.leaseMs ?? LEASE_MS
   }
 
   #leaseMs({ timeoutMs }: JobRecord): number {

@@ -7,6 +7,7 @@
 import { WherryError } from '../errors.ts'
 import { isGeneratedId } from '../job-id.ts'
 import { type JobLife, JobState } from '../lifecycle.ts'
+import { shown } from '../refusal.ts'
 import type { PlaceClass } from '../store/store.ts'
 
 export type PlaceKind =
@@ -160,7 +161,7 @@ export function assertQueueName(name: unknown): asserts name is string {
   if (fits) return
   throw new WherryError(
     'name-invalid',
-    `Cannot use ${JSON.stringify(name)} as the name of a queue: expected 1 to ${NAME_LENGTH_MAX} printable characters, trimmed`,
+    `Cannot use ${shown(name)} as the name of a queue: expected 1 to ${NAME_LENGTH_MAX} printable characters, trimmed`,
   )
 }
 

@@ -44,7 +44,7 @@ export class Renewals {
       if (!claim.believed) {
         this.#held.delete(claim)
         held.onLost()
-      } else if (this.#renewIn(claim) <= 0 && !held.renewing && !claim.busy) {
+      } else if (this.#renewIn(claim) <= 0 && !held.renewing) {
         void this.#renew(claim, held)
       }
     }
@@ -73,8 +73,9 @@ export class Renewals {
     const { lease } = claim.record.life
     if (lease === null) return
     const endsIn = lease.until - this.#storeClock.latest()
-    const renewing = this.#held.get(claim)?.renewing
-    const lookIn = renewing ? endsIn : Math.min(endsIn, Math.max(RETRY_MS, this.#renewIn(claim)))
+    const lookIn = this.#held.get(claim)?.renewing
+      ? endsIn
+      : Math.min(endsIn, Math.max(RETRY_MS, this.#renewIn(claim)))
     // Rounded up: a timer that fires a moment early would find nothing to do.
     this.#schedule(this.#clock.monotonic() + Math.max(0, Math.ceil(lookIn)))
   }

@@ -1,5 +1,6 @@
 import { type Clock, type Random, sleep } from '../clock.ts'
 import type { Logger } from '../logger.ts'
+import { assertNumber } from '../refusal.ts'
 import type { Store } from '../store/store.ts'
 import { Cancellations } from './cancellations.ts'
 import type { ClaimSource } from './claimer.ts'
@@ -46,6 +47,8 @@ export class ResidentWorker {
   #loggedAt = -Infinity
 
   constructor(options: ResidentWorkerOptions) {
+    const { gracefulShutdownTimeout } = options
+    assertNumber('make a service', 'gracefulShutdownTimeout', gracefulShutdownTimeout)
     this.#options = options
     this.#cancellations = new Cancellations(options)
     options.dispatcher.onFree = () => this.wake()
@@ -55,7 +58,10 @@ export class ResidentWorker {
     return this.#queues
   }
 
+  /** @throws WherryError `input-invalid` when the queue's `pollInterval` is no time. */
   start(queueName: string): void {
+    const pollMs = this.#options.pollMs(queueName)
+    assertNumber(`start queue "${queueName}"`, 'pollInterval', pollMs)
     this.#queues.add(queueName)
     this.wake()
     this.#loop ??= this.#work().finally(() => {

@@ -92,6 +92,8 @@ class Run {
   readonly #timers = new Set<unknown>()
   #giveUp: () => void = () => {}
   #progressIsStored = true
+  /** The handler has stopped, or nobody waits for it any more. */
+  #isOver = false
 
   constructor(claim: Claim, options: RunnerOptions) {
     this.#claim = claim
@@ -115,11 +117,13 @@ class Run {
     const outcome = await Promise.race([this.#handle(process), abandoned])
     renewals?.remove(claim)
     for (const timer of this.#timers) this.#options.clock.clearTimeout(timer)
+    this.#isOver = true
     return outcome
   }
 
   /** Aborts the handler, and stops waiting for it after a while that depends on the reason. */
   interrupt(why: Interruption): void {
+    if (this.#isOver) return
     if (this.#interruption === null) {
       this.#interruption = why
       // A stopping process keeps its lease for as long as it waits; any other reason ends it.
@@ -156,8 +160,8 @@ class Run {
   }
 
   #storeProgress(job: Job): void {
-    const { storesProgress } = this.#options
-    if (!storesProgress || this.#interruption !== null || !this.#progressIsStored) return
+    if (!this.#options.storesProgress || !this.#progressIsStored) return
+    if (this.#isOver || this.#interruption !== null) return
     this.#progressIsStored = false
     const store = (): void => {
       this.#progressIsStored = true
@@ -185,6 +189,9 @@ class Run {
 
   #completed(value: unknown): Change {
     const at = this.#options.session.clock.now()
+    // So a handler of Vendure's says that it has cancelled its job.
+    if (value === this.#job && this.#job?.state === 'CANCELLED')
+      return { event: { type: 'cancelled', at, byHolder: true } }
     try {
       const result = value === undefined ? undefined : this.#encodeResult(value)
       return { event: { type: 'completed', at }, ...(result && { parts: { result } }) }

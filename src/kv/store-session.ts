@@ -1,5 +1,5 @@
 import { type Clock, type Random, randomToken, sleep } from '../clock.ts'
-import { messageOf, WherryError } from '../errors.ts'
+import { messageOf, WherryError, type WherryErrorCode } from '../errors.ts'
 import type { Logger } from '../logger.ts'
 import { refusal } from '../refusal.ts'
 import { assertCommit, isWrite } from '../store/commit-rules.ts'
@@ -40,6 +40,7 @@ export class StoreSession {
   #waiting: Pooled[] = []
   #flushing = false
   #inFlight = 0
+  #closed = false
 
   constructor(options: SessionOptions) {
     this.#options = options
@@ -51,6 +52,7 @@ export class StoreSession {
 
   /** The store, once it is open and its format is known to be one of ours. */
   async store(): Promise<Store> {
+    if (this.#closed) throw closed('use the store', 'store-unavailable')
     // The resolved store is kept, not a promise: a Worker may not await another request's I/O.
     this.#store ??= await unavailable('open the store', () => this.#options.storage)
     if (!this.#formatKnown) await this.#checkFormat(this.#store)
@@ -69,6 +71,7 @@ export class StoreSession {
 
   /** Releases what the store opened, also when nobody has used it yet. */
   async close(): Promise<void> {
+    this.#closed = true
     const store = await Promise.resolve(this.#store ?? this.#options.storage).catch(() => null)
     await store?.close()
   }
@@ -187,6 +190,11 @@ export class StoreSession {
     // Whoever loses this race finds the winner's record, which says the same.
     await unavailable('write to the store', () => store.commit([[put]]))
   }
+}
+
+/** Why what a service did is not done any more. */
+export function closed(action: string, code?: WherryErrorCode): WherryError {
+  return refusal(action, 'the service is closed', 'an open one', code)
 }
 
 function assertFormat(head: string): void {

@@ -4,6 +4,7 @@ import type { Job } from '../job.ts'
 import { ownStrategy } from '../job-queue.ts'
 import type { JobQueueService } from '../job-queue-service.ts'
 import type { JobContext } from '../job-queue-strategy.ts'
+import { assertJobOptions } from '../kv/job-input.ts'
 import { jobOf } from '../kv/job-view.ts'
 import type { StrategyInside } from '../kv/kv-job-queue-strategy.ts'
 import { placeOf } from '../kv/layout.ts'
@@ -276,7 +277,7 @@ export class Scheduler implements Companion {
 }
 
 function scheduleOf(task: ScheduledTask, zone: string | undefined): CronSchedule {
-  const { timezone, weekdays, missedRunsMax = 1 } = task.options
+  const { timezone, weekdays, retries, missedRunsMax = 1 } = task.options
   const action = `schedule task "${task.id}"`
   assertWhole(action, 'missedRunsMax', missedRunsMax, 1, MISSED_MAX)
   const text = task.schedule
@@ -284,6 +285,8 @@ function scheduleOf(task: ScheduledTask, zone: string | undefined): CronSchedule
     throw refusal(action, `its schedule is ${shown(text)}`, `at most ${TEXT_LENGTH_MAX} characters`)
   }
   try {
+    // Not at each of its times, in the log.
+    assertJobOptions({ retries, timeout: task.timeoutMs })
     return new CronSchedule(text, { timezone: timezone || zone, weekdays })
   } catch (cause) {
     throw new WherryError('input-invalid', `Cannot ${action}. ${messageOf(cause)}`, { cause })

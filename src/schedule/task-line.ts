@@ -26,6 +26,8 @@ import {
 const LATE_MS = 60_000
 /** How soon to look again for a run that must wait for the one before. */
 const WAIT_MS = 1_000
+/** No clock that is right is so far from another: what it dealt with would bar a task for as long. */
+const AHEAD_MS = 3_600_000
 /** Rebuilds of one change against a record that keeps moving. */
 const REBUILDS_MAX = 20
 
@@ -79,7 +81,7 @@ export class TaskLine {
    * when there is something to do next.
    */
   async tick(stored: StoredRecord | null, now: number): Promise<number | null> {
-    const record = stored === null ? await this.#begin(now) : decodeTask(stored)
+    const record = stored === null ? await this.#begin(now) : await this.#within(stored, now)
     if (!record.enabled) return null
     const { task } = this.#options
     const waits = task.options.missedRuns === 'all'
@@ -168,6 +170,16 @@ export class TaskLine {
     const record = this.#fresh(now)
     await this.#options.inside.session.commit([putOfTask(this.key, record)])
     return record
+  }
+
+  /** The record, set back to now if a wrong clock has put it far ahead. */
+  async #within(stored: StoredRecord, now: number): Promise<TaskRecord> {
+    const record = decodeTask(stored)
+    if (record.cursor <= now + AHEAD_MS) return record
+    const { task, logger, inside } = this.#options
+    logger.warn('A clock was wrong: a task was far ahead of time', { taskId: task.id })
+    await inside.session.commit([putOfTask(this.key, { ...record, cursor: now })])
+    return { ...record, cursor: now }
   }
 
   async #add(at: number, waits: boolean, isIdDrawn = false): Promise<Outcome> {

@@ -35,20 +35,12 @@ export function storeFrom(
   memory: MemoryStoreOptions,
 ): Store | PromiseLike<Store> {
   if (source === undefined) return atHand('memoryStore', 'storage: createMemoryStore()')(memory)
+  if (Object(source) !== source) throw refuse('a Store: openStore(url) of a runtime gives one')
   if ('then' in source || 'commit' in source) return source
   if (!('getItem' in source)) throw refuse('a Store, a promise of one, or an unstorage Storage')
   const runtime = NATIVE[source.getMount?.('').driver?.name ?? '']
   if (runtime !== undefined) throw refuse(`openStore(storage) of wherry/runtime/${runtime}`)
-  const known = generic.get(source) ?? genericStore(source)
-  generic.set(source, known)
-  return known
-}
-
-/** One store for each `Storage`, however many services it is given to. */
-const generic = new WeakMap<object, Store>()
-
-function genericStore(storage: StorageLike): Store {
-  return atHand('unstorageStore', 'createUnstorageStore(storage)')(storage)
+  return atHand('unstorageStore', 'createUnstorageStore(storage)')(source)
 }
 
 function atHand<Kind extends 'memoryStore' | 'unstorageStore'>(

@@ -8,6 +8,7 @@ import { RecordIndex } from './record-index.ts'
 import { RecordSlots } from './record-slots.ts'
 import { RecordWriter } from './record-writer.ts'
 import { withParts } from './row.ts'
+import { shareStore } from './shared-store.ts'
 import { inParallel, StorageItems, type StorageLike } from './storage-items.ts'
 import { StorageOwner } from './storage-owner.ts'
 import type { Answer, Hint, Limits, Operations, Put, Query, Store, StoredRecord } from './store.ts'
@@ -226,4 +227,4 @@ async function partsOf(
   return Object.fromEntries(entries.map(([name], i) => [name, texts[i] as string]))
 }
 
-AT_HAND.unstorageStore = createUnstorageStore
+AT_HAND.unstorageStore = (storage) => shareStore(storage, createUnstorageStore)

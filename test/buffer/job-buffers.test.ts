@@ -104,6 +104,7 @@ describe('§2.4 a buffer', () => {
         throw new Error('no')
       },
       () => [new Job({ queueName: '', data: null })],
+      () => [new Job({ queueName: 'work', data: null, priority: 5_000 })],
       () => 'nothing' as never,
     ]) {
       const { service, queue } = await open([buffer({ reduce })])
@@ -142,6 +143,18 @@ describe('§2.4 a buffer', () => {
     expect(await service.flush()).toMatchObject([{ id: 'own' }])
     await queue.addMany([{ data: 3, options: { id: 'own' } }, { data: 4 }])
     expect(data(await service.flush())).toEqual([4])
+  })
+
+  test('takes data as it is at the call, alone and in a batch', async () => {
+    const { service, queue } = await open([buffer({ collect: async () => true })])
+    const page = { number: 1 }
+    const adding: Promise<unknown>[] = [queue.add(page)]
+    page.number = 2
+    adding.push(queue.addMany([{ data: page }, { data: page }]))
+    page.number = 3
+    await Promise.all(adding)
+    const numbers = (await service.flush()).map(({ data }) => data.number)
+    expect(numbers.sort()).toEqual([1, 2, 2])
   })
 
   test('data that cannot be stored is refused at the add', async () => {
@@ -300,6 +313,25 @@ describe.each(SIZES)('with %s', (_name, limits) => {
   })
 })
 
+test('an add that is done again, for its answer was lost, stops no flush and doubles no job', async () => {
+  const { bench, service, queue } = await open([buffer()])
+  const { service: other } = await open([buffer()], {}, bench)
+  const commit = bench.store.commit.bind(bench.store)
+  let losing = true
+  bench.store.commit = async (units, hint) => {
+    const versions = await commit(units, hint)
+    if (!losing || !units[0]?.[0]?.key.startsWith('k/buffered/')) return versions
+    losing = false
+    await other.flush()
+    throw new Error('The connection was lost')
+  }
+  await queue.add('once')
+  await queue.add('after it')
+  await bench.clock.until(service.flush())
+  expect(await service.bufferSize()).toEqual({ all: 0 })
+  expect(data((await service.findMany()).items)).toEqual(['once', 'after it'])
+})
+
 test('a buffer of 10,500 jobs comes out whole', async () => {
   const { service, queue } = await open([buffer(folding)])
   for (let from = 0; from < 10_500; from += 500) {
@@ -325,6 +357,48 @@ describe('a storage of one’s own', () => {
     expect(await service.bufferSize()).toEqual({ all: 2, other: 0 })
     expect(data(await service.flush())).toEqual([[1, 2]])
     expect((await service.findMany()).totalItems).toBe(1)
+  })
+
+  test('keeps priority and delay of a job, and refuses what it cannot keep', async () => {
+    const bench = new Workbench()
+    const service = bench.service()
+    const queue = await service.createQueue({ name: 'work' })
+    new JobBuffers(service, { storage: new InMemoryJobBufferStorageStrategy(), clock: bench.clock })
+    service.addBuffer(buffer())
+    await queue.add(1, { priority: 5, delay: 60_000, retries: 2 })
+    for (const [options, code] of [
+      [{ delay: -1 }, 'input-invalid'],
+      [{ id: 'mine' }, 'unsupported-by-store'],
+      [{ timeout: 1_000 }, 'unsupported-by-store'],
+    ] as const) {
+      await expect(queue.add(2, options)).rejects.toMatchObject({ code })
+    }
+    const runAt = new Date(bench.clock.now() + 60_000)
+    const [job, ...others] = await service.flush()
+    expect(job).toMatchObject({ data: 1, priority: 5, retries: 2, runAt })
+    expect(others).toEqual([])
+  })
+
+  test('what neither the queue nor the storage takes loses nothing behind it', async () => {
+    const bench = new Workbench()
+    const service = bench.service()
+    const queue = await service.createQueue({ name: 'work' })
+    const storage = new InMemoryJobBufferStorageStrategy()
+    const keep = storage.add.bind(storage)
+    new JobBuffers(service, { storage, clock: bench.clock })
+    service.addBuffer(
+      buffer({
+        reduce: (jobs) =>
+          jobs.map((job) => new Job({ ...job, data: job.data, priority: job.data })),
+      }),
+    )
+    await queue.addMany([{ data: 0.5 }, { data: 2 }])
+    storage.add = async (id, job) => {
+      if (job.data === 0.5) throw new Error('full')
+      return keep(id, job)
+    }
+    await expect(service.flush()).rejects.toMatchObject({ code: 'input-invalid' })
+    expect(data(await service.flush())).toEqual([2])
   })
 
   test('§2.4 no ids, or none named, are all', async () => {

@@ -1,3 +1,4 @@
+import { inspect } from 'node:util'
 import superjson from 'superjson'
 import { describe, expect, test } from 'vitest'
 import { decode, encode } from '../../src/codec.ts'
@@ -63,6 +64,37 @@ describe('encode() and decode()', () => {
     expect(back.a).toBe(back.b.c)
   })
 
+  test('keys of Maps and items of Sets that occur elsewhere stay what and where they are', () => {
+    const [a, b, c] = [{ id: 'a' }, { id: 'b' }, { id: 'c' }]
+    const [monday, tuesday] = [new Date(1), new Date(2)]
+    const value = {
+      nodes: [a, b, c],
+      chosen: new Set([a, b, c]),
+      edges: new Map<unknown, unknown>([
+        [a, b],
+        [b, new Set([b, a])],
+        ['c', c],
+      ]),
+      days: [monday, tuesday],
+      open: new Set([monday, tuesday]),
+      hours: new Map([
+        [monday, 8],
+        [tuesday, 9],
+      ]),
+    }
+    // Equality of Maps and Sets knows no order.
+    expect(inspect(decode(encode(value)), { depth: 9 })).toBe(inspect(value, { depth: 9 }))
+  })
+
+  test('a cycle through a Set ends', () => {
+    const parent = { name: 'parent', children: new Set<unknown>() }
+    parent.children.add({ name: 'child', parent }).add(parent)
+    const back = decode(encode(parent)) as typeof parent
+    const [child] = [...back.children] as { parent: unknown }[]
+    expect(child?.parent).toBe(back)
+    expect([...back.children]).toHaveLength(2)
+  })
+
   test('an instance keeps its own fields, and toJSON is asked', () => {
     expect(decode(encode({ money: new Money(), point: new Point(3) }))).toEqual({
       money: { cents: 5 },
@@ -83,6 +115,7 @@ describe('encode() and decode()', () => {
     ['an ArrayBuffer', new ArrayBuffer(2), 'data: it is a ArrayBuffer'],
     ['a promise', { p: Promise.resolve(1) }, 'data.p'],
     ['big integers in bytes', BigInt64Array.of(1n), 'data: it is a BigInt64Array'],
+    ['a boxed number', { n: Object(5) }, 'data.n: it is a Number'],
     ['headers', new Headers(), 'data: it is a Headers'],
   ])('%s is refused with its path', (_name, value, part) => {
     const refused = (): string => encode(value)

@@ -186,6 +186,36 @@ describe('§2.6 PollingJobQueueStrategy', () => {
     expect(calls).toHaveLength(1)
   })
 
+  test.each(['next', 'update'] as const)(
+    'a job whose %s() answers after the stop is given back, not begun',
+    async (slow) => {
+      const { clock, strategy, service, calls, add } = await open({ gracefulShutdownTimeout: 500 })
+      await add('slow')
+      const late = async <T>(act: () => Promise<T>): Promise<T> => {
+        const result = await act()
+        await new Promise<void>((done) => clock.setTimeout(done, 5_000))
+        return result
+      }
+      const [next, update] = [strategy.next.bind(strategy), strategy.update.bind(strategy)]
+      if (slow === 'next') strategy.next = () => late(next)
+      else strategy.update = (job) => late(() => update(job))
+      await service.start()
+      await clock.advance(0)
+      await clock.until(service.stop())
+      await clock.advance(20_000)
+      expect(calls).toHaveLength(0)
+      expect(strategy.jobs[0]).toMatchObject({ state: 'PENDING', attempts: 0 })
+    },
+  )
+
+  test.each([{ concurrency: NaN }, { concurrency: 0 }, { pollInterval: NaN }])(
+    'start() refuses %o',
+    async (config) => {
+      const { service } = await open(config)
+      await expect(service.start()).rejects.toMatchObject({ code: 'input-invalid' })
+    },
+  )
+
   test('the same process of a queue is polled once', async () => {
     const { clock, strategy } = await open()
     const process = (): void => {}

@@ -1,5 +1,11 @@
 import { describe, expect, test, vi } from 'vitest'
-import { type JobQueue, type JobQueueService, type Store, WherryError } from '../../src/main.ts'
+import {
+  Job,
+  type JobQueue,
+  type JobQueueService,
+  type Store,
+  WherryError,
+} from '../../src/main.ts'
 import { Workbench } from '../support/workbench.ts'
 
 /** What was refused, and how. */
@@ -134,6 +140,22 @@ describe('cancelJob()', () => {
     expect(await service.retryJob(id as string)).toMatchObject({ state: 'PENDING' })
   })
 
+  test('by its own handler, which returns it: it is cancelled, and has no result', async () => {
+    const bench = new Workbench()
+    const { service, queue } = await bench.worker()
+    const { id } = await queue.add(null, { retries: 1 })
+    await bench.settle()
+    const { job } = bench.call(0)
+    job.cancel()
+    await bench.call(0).finish(job)
+    expect(await service.findOne(String(id))).toMatchObject({
+      state: 'CANCELLED',
+      isSettled: true,
+      result: undefined,
+    })
+    expect(await service.removeJob(String(id))).toBe(true)
+  })
+
   test('of a settled job changes nothing; of none it answers undefined', async () => {
     const bench = new Workbench()
     const { service, queue } = await bench.worker()
@@ -185,6 +207,28 @@ describe('retryJob() and removeJob()', () => {
     }
     expect(await service.retryJob('none')).toBeUndefined()
     expect(await service.removeJob('none')).toBe(false)
+  })
+
+  test('say what they did though the answer of the store was lost', async () => {
+    const bench = new Workbench()
+    const service = bench.service()
+    const queue = await service.createQueue({ name: 'work', process: () => 1 })
+    const id = String((await queue.add(1)).id)
+    await service.drain()
+    const commit = bench.store.commit.bind(bench.store)
+    let losing = false
+    bench.store.commit = async (...request) => {
+      const versions = await commit(...request)
+      if (!losing) return versions
+      losing = false
+      throw new Error('The connection was lost')
+    }
+    losing = true
+    expect(await service.retryJob(id)).toMatchObject({ state: 'PENDING' })
+    await service.drain()
+    losing = true
+    expect(await service.removeJob(id)).toBe(true)
+    expect(await service.removeJob(id)).toBe(false)
   })
 
   test('removeSettledJobs() removes by queue and by age, and counts', async () => {
@@ -324,6 +368,7 @@ describe('adding', () => {
     ['retries not whole', { retries: 1.5 }, 'retries is 1.5'],
     ['a priority too high', { priority: 2_048 }, 'priority is 2048'],
     ['a delay below 0', { delay: -1 }, 'delay is -1'],
+    ['a delay that is a bigint', { delay: 5n as never }, 'delay is 5'],
     ['a timeout of 0', { timeout: 0 }, 'timeout is 0'],
     ['an invalid date', { runAt: new Date(NaN) }, 'runAt is Invalid Date'],
     ['both delay and runAt', { delay: 1, runAt: new Date() }, 'expected one of them'],
@@ -378,6 +423,19 @@ describe('adding', () => {
     expect(await service.findOne('mine')).toMatchObject({ data: 'first', result: 'done' })
   })
 
+  test('of a job made elsewhere: its creation may be text, or none', async () => {
+    const bench = new Workbench()
+    const { strategy } = bench.service()
+    const made = new Job({ queueName: 'work', data: 1, createdAt: new Date(1_000) })
+    const { createdAt } = JSON.parse(JSON.stringify(made))
+    const old = await strategy.add(new Job({ ...made, data: 1, createdAt }))
+    expect(old.createdAt).toEqual(new Date(1_000))
+    const none = await strategy.add(new Job({ ...made, data: 1, createdAt: new Date(NaN) }))
+    expect(none.createdAt).toEqual(new Date(bench.clock.now()))
+    const odd = new Job({ queueName: 'work', data: 1, priority: 0.5 })
+    expect((await refusal(() => strategy.add(odd))).code).toBe('input-invalid')
+  })
+
   test('rivals for one id: exactly one wins', async () => {
     const bench = new Workbench()
     const queues = await Promise.all(
@@ -397,6 +455,41 @@ describe('adding', () => {
     const job = await queue.add(1, { retries: 2 })
     expect(job.retries).toBe(7)
     expect(heard).toEqual([['work', [job.id]]])
+  })
+
+  test('takes data and options as they are at the call', async () => {
+    const bench = new Workbench()
+    const { service, queue } = await bench.worker({ concurrency: 9 })
+    const page = { number: 0 }
+    const options = { priority: 0 }
+    const adding: Promise<unknown>[] = []
+    for (let number = 1; number <= 3; number++) {
+      Object.assign(page, { number })
+      Object.assign(options, { priority: -number })
+      adding.push(queue.add(page, options), queue.addMany([{ data: page, options }]))
+    }
+    await Promise.all(adding)
+    const { items } = await service.findMany()
+    expect(items.map(({ data }) => data.number).sort()).toEqual([1, 1, 2, 2, 3, 3])
+    expect(items.every(({ data, priority }) => priority === -data.number)).toBe(true)
+  })
+
+  test('onAdd hears of what is stored though the rest of the call was not', async () => {
+    const bench = new Workbench()
+    const heard: string[] = []
+    const service = bench.service({ onAdd: (_name, ids) => heard.push(...ids) })
+    const queue = await service.createQueue({ name: 'work' })
+    const commit = bench.store.commit.bind(bench.store)
+    bench.store.commit = async (units, hint) => {
+      const good = units.filter(([put]) => !put?.parts?.['data']?.includes('bad'))
+      const versions = await commit(good, hint)
+      if (good.length < units.length) throw new Error('The connection was lost')
+      return versions
+    }
+    const adding = bench.clock.until(queue.addMany([{ data: 'good' }, { data: 'bad' }]))
+    expect((await refusal(() => adding)).code).toBe('store-unavailable')
+    const { items } = await service.findMany()
+    expect([items.map(({ data }) => data), heard]).toEqual([['good'], items.map(({ id }) => id)])
   })
 
   test('10,000 jobs in one call are in the order of their adding', async () => {
@@ -511,6 +604,33 @@ describe('wait() and updates()', () => {
     expect(states).toEqual(['FAILED oh', 'complete'])
   })
 
+  test('updates() look no more once nobody wants them', async () => {
+    const bench = new Workbench()
+    const queue = await bench.service().createQueue({ name: 'work' })
+    const updates = (await queue.add(1)).updates()
+    const iterator = updates[Symbol.asyncIterator]()
+    await iterator.next()
+    const next = iterator.next()
+    const subscription = updates.subscribe(() => {})
+    await bench.clock.advance(1_000)
+    subscription.unsubscribe()
+    await bench.clock.advance(1_000)
+    expect(bench.clock.nextDueAt).not.toBeNull()
+    await iterator.return?.()
+    await bench.settle()
+    expect(bench.clock.nextDueAt).toBeNull()
+    expect(await next).toEqual({ done: true, value: undefined })
+  })
+
+  test('a timeout that is no number is refused', async () => {
+    const bench = new Workbench()
+    const job = await (await bench.service().createQueue({ name: 'work' })).add(1)
+    const follow = (): Promise<unknown> => Array.fromAsync(job.updates({ timeoutMs: NaN }))
+    for (const act of [() => job.wait({ timeoutMs: NaN }), follow]) {
+      expect((await refusal(act)).code).toBe('input-invalid')
+    }
+  })
+
   test('updates() ends in time with one that says so', async () => {
     const bench = new Workbench()
     const { queue } = await bench.worker()
@@ -549,6 +669,12 @@ describe('createQueue()', () => {
     )
   })
 
+  test.each([undefined, null, 5, 5n, {}])('refuses %s, which is no name', async (name) => {
+    const service = new Workbench().service({ prefix: 'shop-' })
+    const make = (): unknown => service.createQueue({ name: name as never })
+    expect((await refusal(make)).code).toBe('name-invalid')
+  })
+
   test.each([
     'mail',
     'Mail',
@@ -573,6 +699,25 @@ describe('createQueue()', () => {
     expect((await service.findMany({ filter: { queueName: { eq: `${name}x` } } })).totalItems).toBe(
       0,
     )
+  })
+
+  test.each([
+    { leaseMs: 0 },
+    { leaseMs: 99 },
+    { leaseMs: 1_000.5 },
+    { leaseMs: NaN },
+    { leaseMs: 2 ** 31 },
+    { maxLapses: NaN },
+    { maxLapses: -1 },
+    { gracefulShutdownTimeout: NaN },
+    { pollInterval: NaN },
+    { pollInterval: () => -1 },
+    { concurrency: 0 },
+    { concurrency: () => NaN },
+  ])('refuses %o, of the service or of the queue', async (options) => {
+    const { code, message } = await refusal(() => new Workbench().worker(options))
+    expect(code).toBe('input-invalid')
+    expect(message).toContain(Object.keys(options)[0])
   })
 
   test('refuses a name twice; prefix and activeQueues take names with and without the prefix', async () => {

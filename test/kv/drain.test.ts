@@ -116,6 +116,28 @@ describe('drain()', () => {
     })
   })
 
+  test('that is aborted begins no job whose claim was on its way', async () => {
+    const bench = new Workbench()
+    const service = bench.service()
+    const queue = await service.createQueue({ name: 'work', process: bench.manual })
+    const id = String((await queue.add(1)).id)
+    const commit = bench.store.commit.bind(bench.store)
+    bench.store.commit = async (...request) => {
+      await new Promise<void>((done) => bench.clock.setTimeout(done, 50))
+      return commit(...request)
+    }
+    const aborter = new AbortController()
+    const draining = service.drain({ signal: aborter.signal })
+    await bench.clock.advance(20)
+    aborter.abort()
+    expect(await bench.clock.until(draining)).toMatchObject({
+      processed: 0,
+      stoppedBecause: 'aborted',
+    })
+    expect(bench.calls).toHaveLength(0)
+    expect(await service.findOne(id)).toMatchObject({ state: 'PENDING', attempts: 0 })
+  })
+
   test('that outlived its lease is told so, though the job has failed under its fence', async () => {
     const bench = new Workbench()
     // Its process stands still for longer than its lease, timers and all.
@@ -138,6 +160,91 @@ describe('drain()', () => {
     expect(await elsewhere.findOne(id as string)).toMatchObject({ state: 'FAILED' })
     await bench.call(0).finish('too late')
     expect(await draining).toMatchObject({ failed: 0, deferred: 1 })
+  })
+
+  test.each([
+    { maxJobs: NaN },
+    { maxJobs: 1.5 },
+    { maxJobs: -1 },
+    { budgetMs: NaN },
+    { budgetMs: -1 },
+  ])('refuses %o, and its queues work on', async (options) => {
+    const bench = new Workbench()
+    const service = bench.service()
+    const queue = await service.createQueue({ name: 'work', process: () => 1 })
+    await queue.add(1)
+    await expect(service.drain(options)).rejects.toMatchObject({ code: 'input-invalid' })
+    expect(await service.drain({ maxJobs: Infinity, budgetMs: Infinity })).toMatchObject({
+      completed: 1,
+    })
+  })
+
+  test('beside a rival is not over while there are jobs for both', async () => {
+    const bench = new Workbench()
+    const services = [bench.service(), bench.service()]
+    for (const one of services) await one.createQueue({ name: 'work', process: bench.manual })
+    await services[0]?.queue('work')?.addMany(Array.from({ length: 10 }, (_, i) => ({ data: i })))
+    const drains = services.map((one) => one.drain())
+    for (let i = 0; i < 10; i++) {
+      await bench.clock.advance(50)
+      await bench.call(i).finish()
+    }
+    const reports = await Promise.all(drains)
+    expect(reports.map(({ processed }) => processed)).toEqual([5, 5])
+  })
+
+  test('fills a slot that became free while it looked at other queues', async () => {
+    const bench = new Workbench()
+    const wait = (ms: number): Promise<void> =>
+      new Promise((done) => bench.clock.setTimeout(done, ms))
+    const read = bench.store.read.bind(bench.store)
+    bench.store.read = (query) => wait(10).then(() => read(query))
+    const service = bench.service()
+    const queue = await service.createQueue({
+      name: 'work',
+      concurrency: 2,
+      process: ({ data }: Job<number>) => wait(data),
+    })
+    await service.createQueue({ name: 'idle', process: () => 1 })
+    await bench.clock.until(queue.addMany([10_000, 5, 6].map((data) => ({ data }))))
+    const long = await bench.clock.until(service.drain({ budgetMs: 5_000 }))
+    expect(long).toMatchObject({ completed: 3, stoppedBecause: 'budget' })
+    await bench.clock.until(queue.addMany([1, 2, 3].map((data) => ({ data }))))
+    const short = await bench.clock.until(service.drain())
+    expect(short).toMatchObject({ completed: 3, stoppedBecause: 'empty' })
+  })
+
+  test('waits for what it began before a look failed', async () => {
+    const bench = new Workbench()
+    const service = bench.service()
+    for (const name of ['a', 'b']) {
+      const queue = await service.createQueue({ name, concurrency: 5, process: bench.manual })
+      await queue.add(name)
+    }
+    const read = bench.store.read.bind(bench.store)
+    bench.store.read = async (query) => {
+      if (query.ranges?.some(({ place }) => place === 'r/ready/b')) throw new Error('cut off')
+      return read(query)
+    }
+    let over = false
+    const draining = service.drain({ maxJobs: 3 }).finally(() => {
+      over = true
+    })
+    const failing = expect(draining).rejects.toThrow('cut off')
+    await bench.clock.advance(100)
+    expect([bench.calls.length, over]).toEqual([1, false])
+    await bench.call(0).finish()
+    await failing
+  })
+
+  test('of own jobs passes over those that are gone', async () => {
+    const bench = new Workbench()
+    const service = bench.service()
+    service.attach({ resident: false, onAdd: () => {} })
+    const queue = await service.createQueue({ name: 'work', process: () => 1 })
+    const [first] = await queue.addMany([{ data: 1 }, { data: 2 }, { data: 3 }])
+    await service.cancelJob(String(first?.id))
+    expect(await service.drain({ only: 'own' })).toMatchObject({ completed: 2 })
   })
 
   test('of own jobs runs those alone, once a platform has said so', async () => {
@@ -272,6 +379,24 @@ describe('on Cloudflare KV, counted', () => {
         (before.reads + before.writes + before.deletes + before.lists),
     ).toBeLessThanOrEqual(1_000)
     expect(report.processed).toBeGreaterThan(150)
+  })
+
+  test('a read that fails strands nothing that was claimed before it', async () => {
+    const edge = new Edge(false)
+    const queue = await edge.service.createQueue({
+      name: 'work',
+      concurrency: 3,
+      process: () => 'done',
+    })
+    await edge.clock.until(queue.addMany([{ data: 1 }, { data: 2 }, { data: 3 }]))
+    const read = edge.store.read.bind(edge.store)
+    let looks = 0
+    edge.store.read = async (query) => {
+      if (query.parts && !query.ranges && ++looks === 2) throw new Error('cut off')
+      return read(query)
+    }
+    const report = await edge.clock.until(edge.service.drain())
+    expect(report).toMatchObject({ completed: 3, stoppedBecause: 'empty' })
   })
 
   test('no resident worker', async () => {

@@ -1,9 +1,11 @@
 import { beforeAll, describe, expect, test } from 'vitest'
-import type {
-  JobFilterParameter,
-  JobListOptions,
-  JobQueueService,
-  JobSortParameter,
+import {
+  Job,
+  type JobFilterParameter,
+  type JobListOptions,
+  type JobOptions,
+  type JobQueueService,
+  type JobSortParameter,
 } from '../../src/main.ts'
 import { Workbench } from '../support/workbench.ts'
 
@@ -189,6 +191,8 @@ describe('findMany()', () => {
     ['a take that is not whole', { take: 1.5 }],
     ['an unknown field', { filter: { colour: { eq: 'red' } } as never }],
     ['an unknown operator', { filter: { retries: { like: 1 } } as never }],
+    ['a regex that is none', { filter: { queueName: { regex: '(' } } }],
+    ['an operand of another type', { filter: { queueName: { contains: 5 as never } } }],
     ['an unknown sort field', { sort: { state: 'ASC' } as never }],
     ['an unknown order', { sort: { id: 'UP' as never } }],
   ])('refuses %s', async (_name, options) => {
@@ -247,4 +251,57 @@ test('a long listing is walked, not collected, and gives the same', async () => 
   ).toBe(true)
   // Ten counts, and a page of each of the two lists in the order of creation.
   expect(bench.store.operations().lists - lists).toBeLessThanOrEqual(13)
+})
+
+describe('pages of a long listing neither repeat nor skip', () => {
+  const COUNT = 2_100
+
+  async function ids(service: JobQueueService, sort: JobSortParameter): Promise<unknown[]> {
+    const found: unknown[] = []
+    for (let skip = 0; skip <= COUNT; skip += 300) {
+      const { items } = await service.findMany({ sort, skip, take: 300 })
+      found.push(...items.map(({ id }) => id))
+    }
+    return found
+  }
+
+  const many = (options: JobOptions = {}): { data: number; options: JobOptions }[] =>
+    Array.from({ length: COUNT }, (_, i) => ({ data: i, options: { ...options, retries: i % 3 } }))
+
+  test('with ids by a generator of one’s own', async () => {
+    const bench = new Workbench()
+    let made = 0
+    const service = bench.service({ newId: () => `id-${++made}` })
+    await (await service.createQueue({ name: 'a' })).addMany(many())
+    const found = await ids(service, { createdAt: 'DESC' })
+    expect([found.length, new Set(found).size]).toEqual([COUNT, COUNT])
+  })
+
+  test('with jobs that were created at another time than their ids', async () => {
+    const bench = new Workbench()
+    const service = bench.service()
+    await (await service.createQueue({ name: 'a' })).addMany(many())
+    const ages = [20_000, 86_400_000, -10_000, 30_000, 1_000]
+    const { strategy } = service
+    const [, old] = await Promise.all(
+      ages.map((ms) => {
+        const createdAt = new Date(bench.clock.now() - ms)
+        return strategy.add(new Job({ queueName: 'a', data: ms, createdAt }))
+      }),
+    )
+    for (const order of ['ASC', 'DESC'] as const) {
+      const found = await ids(service, { createdAt: order })
+      expect([found.length, new Set(found).size]).toEqual([COUNT + 5, COUNT + 5])
+      expect(found.at(order === 'ASC' ? 0 : -1)).toBe(old?.id)
+    }
+  })
+
+  test('with a second field, which orders jobs of one moment', async () => {
+    const bench = new Workbench()
+    const service = bench.service()
+    await (await service.createQueue({ name: 'a' })).addMany(many())
+    const sort = { createdAt: 'ASC', retries: 'DESC' } as const
+    const { items } = await service.findMany({ sort, take: 700 })
+    expect(items.every(({ retries }) => retries === 2)).toBe(true)
+  })
 })

@@ -102,6 +102,53 @@ describe('stopping', () => {
     await expect(jobs.drain()).rejects.toThrow('closed')
   })
 
+  test('close() waits until a claim that was on its way has been given back', async () => {
+    const { clock, store, jobs } = world()
+    const late = async <T>(act: () => Promise<T>): Promise<T> => {
+      await new Promise<void>((done) => clock.setTimeout(done, 10))
+      if (closed) throw new Error('closed')
+      return act()
+    }
+    let closed = false
+    const [commit, close] = [store.commit.bind(store), store.close.bind(store)]
+    store.close = async () => {
+      closed = true
+      return close()
+    }
+    const queue = await jobs.createQueue({ name: 'a', process: async () => {} })
+    const { id } = await queue.add(1)
+    store.commit = (...request) => late(() => commit(...request))
+    void jobs.start()
+    await clock.advance(5)
+    await clock.until(jobs.close())
+    const others = new JobQueueService({ storage: store, clock })
+    expect(await others.findOne(String(id))).toMatchObject({ state: 'PENDING', attempts: 0 })
+  })
+
+  test('close() lets no drain begin that was about to', async () => {
+    const { jobs } = world()
+    let ran = 0
+    const queue = await jobs.createQueue({ name: 'a', process: async () => void ran++ })
+    await queue.add(1)
+    const draining = expect(jobs.drain()).rejects.toThrow('closed')
+    await jobs.close()
+    await draining
+    expect(ran).toBe(0)
+  })
+
+  test('after close() nothing is added, and nobody waits on', async () => {
+    const { clock, jobs } = world()
+    const queue = await jobs.createQueue({ name: 'a' })
+    const waiting = expect((await queue.add(1)).wait()).rejects.toThrow('closed')
+    await clock.advance(1_000)
+    await jobs.close()
+    await clock.advance(200)
+    await waiting
+    expect(clock.nextDueAt).toBeNull()
+    await expect(queue.add(2)).rejects.toMatchObject({ code: 'store-unavailable' })
+    await jobs.close()
+  })
+
   test('close() closes a store that nobody has used', async () => {
     const store = createMemoryStore()
     let closed = 0
@@ -238,6 +285,39 @@ test('a part that the store cannot show yet puts its job off, and holds up no ot
   await clock.advance(5_000)
   expect(await jobs.drain()).toMatchObject({ completed: 1 })
   expect(await jobs.findOne(String(first?.id))).toMatchObject({ state: 'COMPLETED', attempts: 1 })
+})
+
+test('progress that a handler reports after its end is not stored, and sets no timer', async () => {
+  const { clock, store, jobs } = world()
+  const given: Job[] = []
+  const queue = await jobs.createQueue({ name: 'a', process: (job) => void given.push(job) })
+  const { id } = await queue.add(1)
+  await jobs.drain()
+  const { writes } = store.operations()
+  given[0]?.setProgress(50)
+  await clock.advance(10)
+  expect(clock.nextDueAt).toBeNull()
+  expect(store.operations().writes).toBe(writes)
+  expect(await jobs.findOne(String(id))).toMatchObject({ state: 'COMPLETED', progress: 100 })
+})
+
+test('a cancellation that comes after the end of a handler sets no timer, and aborts nothing', async () => {
+  const { clock, store, jobs } = world()
+  const signals: AbortSignal[] = []
+  const queue = await jobs.createQueue({
+    name: 'a',
+    process: (_job, { signal }) => {
+      signals.push(signal)
+      return new Promise<void>((done) => clock.setTimeout(done, 1_000))
+    },
+  })
+  const id = String((await queue.add(1)).id)
+  const draining = jobs.drain()
+  await clock.advance(500)
+  await new JobQueueService({ storage: store, clock }).cancelJob(id)
+  expect(await settled(clock, draining)).toMatchObject({ cancelled: 1 })
+  expect(clock.nextDueAt).toBeNull()
+  expect(signals[0]?.aborted).toBe(false)
 })
 
 test('a drain that finds every slot taken says so', async () => {

@@ -132,7 +132,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     rule: 'the lease of a cancelled job stays until its holder has stopped',
     file: 'src/lifecycle.ts',
-    find: "const lease = life.state === 'RUNNING' ? life.lease : null",
+    find: "const lease = life.state === 'RUNNING' && !byHolder ? life.lease : null",
     replace: 'const lease = null',
   },
   {
@@ -175,7 +175,7 @@ export const MUTATIONS: readonly Mutation[] = [
     rule: 'a take whose answer was lost is known again',
     file: 'src/kv/taker.ts',
     find: 'const found = await findTaken()',
-    replace: 'const found = [] as Awaited<ReturnType<typeof findTaken>>',
+    replace: 'const found: JobRecord[] = []',
   },
   {
     rule: 'only what bears the stamp of a lost take was taken by it',

@@ -13,6 +13,7 @@ import { SimulatedKV } from '../support/simulated-kv.ts'
 import { Workbench } from '../support/workbench.ts'
 
 const MINUTE = 60_000
+const YEAR = 365 * 1_440 * MINUTE
 const START = Date.UTC(2026, 0, 1)
 
 type Config = Partial<ScheduledTaskConfig>
@@ -129,6 +130,8 @@ describe('§3 a task', () => {
     ['a schedule that is none', { schedule: 'often' }, 'schedule task "clean-up"'],
     ['§3Δ a time zone that is none', { timezone: 'Mars/Olympus' }, 'schedule task "clean-up"'],
     ['a timeout that is none', { timeout: 'long' }, 'make task "clean-up"'],
+    ['a timeout over what timers hold', { timeout: '30 days' }, 'timeout is 2592000000'],
+    ['retries that are none', { retries: 1.5 }, 'schedule task "clean-up"'],
     ['an id that is none', { id: 'a b' }, 'its id'],
     ['too many missed runs', { missedRunsMax: 5_000 }, 'missedRunsMax'],
   ])('%s is refused, naming the task', (_what, config, named) => {
@@ -296,6 +299,21 @@ describe('missed runs', () => {
     await bench.end(1)
     await bench.clock.advance(2_000)
     expect(bench.minutes()).toEqual([1, 2, 3])
+  })
+
+  test('a clock that was a year ahead bars no task from its times when it is right again', async () => {
+    const bench = new Bench()
+    const read = bench.store.read.bind(bench.store)
+    bench.store.read = async (query) => ({ ...(await read(query)), now: bench.clock.now() + YEAR })
+    const { service } = await bench.scheduler(quick(bench))
+    await bench.clock.advance(2 * MINUTE)
+    await service.stop()
+    expect(bench.runs.length).toBeGreaterThan(0)
+    const before = bench.runs.length
+    bench.store.read = read
+    await bench.scheduler(quick(bench))
+    await bench.clock.advance(5 * MINUTE)
+    expect(bench.minutes().slice(before)).toEqual([3, 4, 5, 6, 7])
   })
 
   test('a year of them is no loop through half a million', async () => {
@@ -585,6 +603,27 @@ describe('reports and control', () => {
     await service.start()
     await bench.clock.advance(MINUTE)
     expect(bench.minutes()).toContain(5)
+  })
+
+  test('stop() resolves though the service is started again while a tick is under way', async () => {
+    const bench = new Bench()
+    const { service } = await bench.scheduler(quick(bench))
+    const read = bench.store.read.bind(bench.store)
+    bench.store.read = async (query) => {
+      await new Promise<void>((done) => bench.clock.setTimeout(done, 50))
+      return read(query)
+    }
+    await bench.clock.advance(MINUTE + 20)
+    let stopped = false
+    const stopping = service.stop().finally(() => {
+      stopped = true
+    })
+    await bench.clock.until(service.start())
+    await bench.clock.advance(MINUTE)
+    expect(stopped).toBe(true)
+    await stopping
+    await bench.clock.advance(2 * MINUTE)
+    expect(bench.minutes()).toContain(3)
   })
 
   test('a strategy of one’s own schedules nothing, and says so', async () => {

@@ -34,6 +34,19 @@ test('a Storage will do as storage; services that are given the same one share i
   expect(await services[0]?.guarantee).toBe('process')
 })
 
+test('a Storage is used on when one of its services is closed, and again when all are', async () => {
+  const storage = createStorage({ driver: memory() })
+  const [a, b] = [new JobQueueService({ storage }), new JobQueueService({ storage })]
+  await (await a.createQueue({ name: 'work' })).add(1)
+  expect((await b.findMany()).totalItems).toBe(1)
+  await a.close()
+  await a.close()
+  expect((await b.findMany()).totalItems).toBe(1)
+  await b.close()
+  await expect(b.findMany()).rejects.toMatchObject({ code: 'store-unavailable' })
+  expect((await new JobQueueService({ storage }).findMany()).totalItems).toBe(1)
+})
+
 test.each([
   ['fs-lite', fsLite({ base: '/nowhere' }), 'wherry/runtime/node'],
   ['deno-kv', denoKv({ path: '/nowhere' }), 'wherry/runtime/deno'],
@@ -64,11 +77,14 @@ test('a db0 driver is dispatched by its dialect; a PostgreSQL client that is sha
   })
 })
 
-test('what is no storage is refused', () => {
-  expect(() => new JobQueueService({ storage: {} as never })).toThrow(
-    expect.objectContaining({ code: 'input-invalid' }),
-  )
-})
+test.each([{}, 'sqlite:./jobs.db', null, () => createMemoryStore()])(
+  '%o is no storage, and is refused',
+  (storage) => {
+    expect(() => new JobQueueService({ storage: storage as never })).toThrow(
+      expect.objectContaining({ code: 'input-invalid' }),
+    )
+  },
+)
 
 test('openStore() takes a URL, a driver, a Storage and a Store', async () => {
   const own = createMemoryStore()
