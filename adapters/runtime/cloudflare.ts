@@ -4,8 +4,8 @@
  *
  * @module
  */
-import type { JobQueueService, Store } from '../../src/main.ts'
-import { QueueObject } from '../store/durable-object.ts'
+import { type JobQueueService, KvJobQueueStrategy, type Store } from '../../src/main.ts'
+import { type ObjectStore, QueueObject } from '../store/durable-object.ts'
 import type { StorageGiven } from './open-store.ts'
 import type { Setup } from './setup.ts'
 import {
@@ -68,7 +68,7 @@ export function serve<Env extends object>(
   options: ServeOptions = {},
 ): ServedWorker<Env> {
   return {
-    ...serveWorker(setup, options),
+    ...serveWorker(setup, options, leaveToObject),
     QueueObject: class extends QueueObject<Env> {
       override get drainsOnAdd(): boolean {
         return drainsOnAdd(this.env)
@@ -79,4 +79,16 @@ export function serve<Env extends object>(
       }
     },
   }
+}
+
+/** Where the jobs are kept by an object that runs them, the Worker never claims one. */
+function leaveToObject(service: JobQueueService): void {
+  const { strategy } = service
+  if (!(strategy instanceof KvJobQueueStrategy)) return
+  service.attach({
+    drain: async (options) => {
+      const store: Partial<ObjectStore> = await strategy.inside.session.store()
+      return (await store.drain?.(options)) ?? null
+    },
+  })
 }

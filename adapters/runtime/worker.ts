@@ -1,14 +1,7 @@
 /** A Worker, whatever its stores: its events, and how it opens what it is given. */
 import { waitUntil } from 'cloudflare:workers'
-import {
-  type DrainOptions,
-  type DrainReport,
-  type JobQueueService,
-  KvJobQueueStrategy,
-  type Store,
-} from '../../src/main.ts'
+import type { JobQueueService, Store } from '../../src/main.ts'
 import { refusal } from '../../src/refusal.ts'
-import type { ObjectStore } from '../store/durable-object.ts'
 import { openFrom, type StorageGiven } from './open-store.ts'
 import { doorOf, type Environment, type Ready, ready, type Setup, settingOf } from './setup.ts'
 import type { WorkerStores } from './worker-stores.ts'
@@ -49,8 +42,13 @@ function refuseGeneric(_storage: unknown, driver: string): never {
 export function serveWorker<Env extends object>(
   setup: Setup<Env>,
   options: ServeOptions = {},
+  onReady: (service: JobQueueService) => void = () => {},
 ): WorkerHandlers<Env> {
-  const readyIn = onceFor((env: Env) => prepare(setup, env, options))
+  const readyIn = onceFor(async (env: Env) => {
+    const made = await prepare(setup, env, options)
+    onReady(made.service)
+    return made
+  })
   return {
     async fetch(request, env) {
       const { app } = await readyIn(env)
@@ -108,9 +106,7 @@ async function prepare<Env extends object>(
   const made = await readySetup(setup, env, options)
   const { service } = made
   const onAdd = (): void => waitUntil(service.drain({ only: 'own' }))
-  const drain = (drainOptions: DrainOptions): Promise<DrainReport | null> =>
-    drainInObject(service, drainOptions)
-  service.attach({ resident: false, drain, ...(drainsOnAdd(env) && { onAdd }) })
+  service.attach({ resident: false, ...(drainsOnAdd(env) && { onAdd }) })
   return made
 }
 
@@ -127,14 +123,4 @@ export function readySetup<Env extends object>(
 /** Whether jobs are run by whoever adds them, rather than by the cron alone. */
 export function drainsOnAdd(env: object): boolean {
   return settingOf(env as Environment, 'WHERRY_DRAIN_ON_ADD') !== 'false'
-}
-
-/** Where the jobs are kept by an object that runs them, this Worker never claims one. */
-async function drainInObject(
-  { strategy }: JobQueueService,
-  options: DrainOptions,
-): Promise<DrainReport | null> {
-  if (!(strategy instanceof KvJobQueueStrategy)) return null
-  const store: Partial<ObjectStore> = await strategy.inside.session.store()
-  return (await store.drain?.(options)) ?? null
 }

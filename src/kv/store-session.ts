@@ -3,7 +3,7 @@ import { messageOf, WherryError, type WherryErrorCode } from '../errors.ts'
 import type { Logger } from '../logger.ts'
 import { refusal } from '../refusal.ts'
 import { assertCommit, isWrite } from '../store/commit-rules.ts'
-import type { Answer, Put, Query, Store, StoredRecord, Take, Wake } from '../store/store.ts'
+import type { Answer, Put, Query, Store, Wake } from '../store/store.ts'
 import { RECORD_FORMAT } from './job-record.ts'
 import { FORMAT_KEY, FORMAT_PLACE } from './layout.ts'
 import { StoreClock } from './store-clock.ts'
@@ -86,12 +86,6 @@ export class StoreSession {
     const answer = await unavailable('read from the store', () => store.read(query))
     this.clock.observe(answer.now, sentAt)
     return answer
-  }
-
-  /** Takes from a store that can. */
-  async take(request: Take): Promise<StoredRecord[]> {
-    const store = await this.store()
-    return unavailable('claim from the store', () => store.take?.(request) ?? [])
   }
 
   /**
@@ -226,7 +220,7 @@ function cutBatch(waiting: readonly Pooled[], size: number): { batch: Pooled[]; 
 }
 
 /** Names what could not be done; refusals of ours pass as they are. */
-async function unavailable<T>(action: string, act: () => T | PromiseLike<T>): Promise<T> {
+export async function unavailable<T>(action: string, act: () => T | PromiseLike<T>): Promise<T> {
   try {
     return await act()
   } catch (error) {

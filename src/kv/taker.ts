@@ -2,7 +2,7 @@ import { type Random, randomToken } from '../clock.ts'
 import type { StoredRecord } from '../store/store.ts'
 import { encodeStamp, type JobRecord } from './job-record.ts'
 import { pauseKey, placeOf } from './layout.ts'
-import type { StoreSession } from './store-session.ts'
+import { type StoreSession, unavailable } from './store-session.ts'
 import { LINES, type Upkeep, type Want } from './upkeep.ts'
 
 export interface TakerOptions {
@@ -30,7 +30,10 @@ export async function takeJobs(
   const unless = [pauseKey(queueName)]
   const parts = ['data']
   try {
-    return upkeep.decodeAll(await session.take({ from, limit, into, score, stamp, unless, parts }))
+    const store = await session.store()
+    const request = { from, limit, into, score, stamp, unless, parts }
+    const taken = await unavailable('claim from the store', () => store.take?.(request) ?? [])
+    return upkeep.decodeAll(taken)
   } catch (error) {
     const found = await findTaken()
     // Nothing was taken, and why is for the log of whoever asked.
