@@ -67,15 +67,15 @@ export const MUTATIONS: readonly Mutation[] = [
     replace: "if (kind === ('none' as string)) return [",
   },
   {
-    rule: 'renewal: one that found progress on its way looks again soon',
+    rule: 'renewal: the next look comes when one falls due, not when the lease ends',
     file: 'src/kv/renewals.ts',
-    find: 'const lookIn = renewing ?',
-    replace: 'const lookIn = renewing || claim.busy ?',
+    find: 'this.#held.get(claim)?.renewing',
+    replace: 'this.#held.has(claim)',
   },
   {
     rule: 'stop: a claim that came too late is given back before it is over',
     file: 'src/kv/dispatcher.ts',
-    find: 'await Promise.all(givenBack)',
+    find: 'await Promise.allSettled(givenBack)',
     replace: 'void givenBack',
   },
   {
