@@ -1,11 +1,7 @@
 import { type Clock, sleep } from './clock.ts'
 import { WherryError } from './errors.ts'
 import { configOf, Job, type JobId, type JobSurroundings } from './job.ts'
-import {
-  type InspectableJobQueueStrategy,
-  inspectable,
-  type JobQueueStrategy,
-} from './job-queue-strategy.ts'
+import { inspectable, type JobQueueStrategy } from './job-queue-strategy.ts'
 import { isSettledState, JobState } from './lifecycle.ts'
 import { assertNumber, refusal } from './refusal.ts'
 
@@ -55,6 +51,9 @@ export interface JobUpdates<Data, Result> extends AsyncIterable<JobUpdate<Data, 
   '@@observable'(): JobUpdates<Data, Result>
 }
 
+/** Looks at the job; undefined: there is none. */
+type Find<Data, Result> = () => Promise<Job<Data, Result> | undefined>
+
 const HOUR_MS = 3_600_000
 const POLL_MS = 200
 const POLL_MS_MIN = 50
@@ -93,14 +92,14 @@ export class SubscribableJob<Data = any, Result = any> extends Job<Data, Result>
    * `input-invalid`; `signal.reason` if that aborts.
    */
   async wait({ timeoutMs = HOUR_MS, signal }: WaitOptions = {}): Promise<Result> {
-    const strategy = this.#inspectable('wait for')
+    const find = this.#finder('wait for')
     const { clock } = this.#surroundings
     const deadline = deadlineIn(timeoutMs, clock)
-    const news = new News(this.id, this.#surroundings, signal)
+    const news = new News(this.id as JobId, this.#surroundings, signal)
     try {
       for (;;) {
         signal?.throwIfAborted()
-        const job = await this.#find(strategy)
+        const job = await find()
         if (job !== undefined && isSettledState(job.state)) return resultOf(job)
         const left = deadline - clock.monotonic()
         if (left <= 0) throw waitTimeout(this.id, timeoutMs, job?.state)
@@ -113,10 +112,10 @@ export class SubscribableJob<Data = any, Result = any> extends Job<Data, Result>
 
   /** Tells of every change of state and progress that it sees, until the job is settled. */
   updates(options: JobUpdateOptions = {}): JobUpdates<Data, Result> {
-    const strategy = this.#inspectable('follow')
+    const find = this.#finder('follow')
     const iterate = (): AsyncGenerator<JobUpdate<Data, Result>> => {
       const over = new AbortController()
-      const generator = this.#iterate(strategy, options, over.signal)
+      const generator = this.#iterate(find, options, over.signal)
       // By itself a generator hears of its end with its next update, and there may be none.
       const end = generator.return.bind(generator)
       generator.return = (value) => {
@@ -160,30 +159,27 @@ export class SubscribableJob<Data = any, Result = any> extends Job<Data, Result>
     )
   }
 
-  #inspectable(action: string): InspectableJobQueueStrategy {
-    const strategy = inspectable(this.#surroundings.strategy, `${action} job "${this.id}"`)
-    if (this.id !== null) return strategy
+  #finder(action: string): Find<Data, Result> {
+    const { id } = this
+    const strategy = inspectable(this.#surroundings.strategy, `${action} job "${id}"`)
+    if (id !== null) return () => strategy.findOne(id)
     throw refusal(`${action} a job`, 'its strategy gave it no id', 'one', 'job-not-found')
   }
 
-  async #find(strategy: InspectableJobQueueStrategy): Promise<Job<Data, Result> | undefined> {
-    return strategy.findOne(this.id as JobId)
-  }
-
   async *#iterate(
-    strategy: InspectableJobQueueStrategy,
+    find: Find<Data, Result>,
     { pollInterval = POLL_MS, timeoutMs = HOUR_MS, errorOnFail = true }: JobUpdateOptions,
     signal: AbortSignal,
   ): AsyncGenerator<JobUpdate<Data, Result>> {
     const { clock } = this.#surroundings
     const deadline = deadlineIn(Math.max(1, timeoutMs), clock)
-    const news = new News(this.id, this.#surroundings, signal)
+    const news = new News(this.id as JobId, this.#surroundings, signal)
     let last: Job<Data, Result> = this
     let told = ''
     try {
       while (!signal.aborted) {
-        const job = await this.#find(strategy)
-        if (isNews(job, told)) {
+        const job = await find()
+        if (job !== undefined && sightOf(job) !== told) {
           if (job.state === JobState.FAILED && errorOnFail) throw failure(job)
           yield updateOf(job)
           if (isSettledState(job.state)) return
@@ -216,14 +212,10 @@ class News {
   #isNew = false
   #wake: () => void = () => {}
 
-  constructor(
-    id: JobId | null,
-    { strategy, clock }: SubscribableSurroundings,
-    signal?: AbortSignal,
-  ) {
+  constructor(id: JobId, { strategy, clock }: SubscribableSurroundings, signal?: AbortSignal) {
     this.#clock = clock
     this.#signal = signal
-    this.#unwatch = id === null ? undefined : strategy.watch?.(id, this.#hear)
+    this.#unwatch = strategy.watch?.(id, this.#hear)
     signal?.addEventListener('abort', this.#hear)
   }
 
@@ -247,13 +239,6 @@ class News {
 
 function sightOf({ state, progress }: Job): string {
   return `${state} ${progress}`
-}
-
-function isNews<Data, Result>(
-  job: Job<Data, Result> | undefined,
-  told: string,
-): job is Job<Data, Result> {
-  return job !== undefined && sightOf(job) !== told
 }
 
 function updateOf<Data, Result>(job: Job<Data, Result>): JobUpdate<Data, Result> {

@@ -54,13 +54,14 @@ export class Claimer implements ClaimSource {
   }
 
   async claim(wants: readonly Want[]): Promise<ClaimRound> {
-    const { session, upkeep } = this.#options
-    const { take } = await session.store()
-    const leaseMs = this.#options.leaseMs()
-    // A store would take what this version cannot read as well.
-    const takes = take !== undefined && leaseMs !== null && upkeep.unreadable === 0
-    if ((typeof WHERRY_RESIDENT === 'undefined' || WHERRY_RESIDENT) && takes) {
-      return (await claimByTake(this.#options, wants, leaseMs)) ?? this.claim(wants)
+    if (typeof WHERRY_RESIDENT === 'undefined' || WHERRY_RESIDENT) {
+      const { session, upkeep } = this.#options
+      const { take } = await session.store()
+      const leaseMs = this.#options.leaseMs()
+      // A store would take what this version cannot read as well.
+      if (take !== undefined && leaseMs !== null && upkeep.unreadable === 0) {
+        return (await claimByTake(this.#options, wants, leaseMs)) ?? this.claim(wants)
+      }
     }
     return this.#claimFromLines(wants)
   }

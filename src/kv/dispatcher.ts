@@ -1,6 +1,6 @@
 import type { ProcessJob } from '../job-queue-strategy.ts'
 import type { Claim } from './claim.ts'
-import type { ClaimSource } from './claimer.ts'
+import type { ClaimRound, ClaimSource } from './claimer.ts'
 import type { Attempt } from './runner.ts'
 import type { Want } from './upkeep.ts'
 
@@ -81,7 +81,7 @@ export class Dispatcher {
       if (dispatched === undefined) break
       attempts.push(...dispatched.attempts)
       if (dispatched.nextDueAt !== null) dues.push(dispatched.nextDueAt)
-      isContended ||= dispatched.isContended
+      if (dispatched.isContended) isContended = true
     }
     const isFull = wants.length === 0 && names.length > 0
     const nextDueAt = dues.length === 0 ? null : Math.min(...dues)
@@ -99,21 +99,24 @@ export class Dispatcher {
 
   async #claim(
     source: ClaimSource,
-    round: readonly Want[],
+    asked: readonly Want[],
     max: number,
     isWanted: (queueName: string) => boolean,
-  ): Promise<Omit<Dispatched, 'isFull'>> {
-    const wants = round.map(({ queueName, limit }) => ({ queueName, limit: Math.min(limit, max) }))
+  ): Promise<Omit<ClaimRound, 'claims'> & Pick<Dispatched, 'attempts'>> {
+    const wants = asked.map(({ queueName, limit }) => ({ queueName, limit: Math.min(limit, max) }))
     // Reserved first: another claim may be under way for the same queue.
     for (const { queueName, limit } of wants) this.#take(queueName, limit)
-    const isLate = ({ record }: Claim): boolean => !isWanted(record.queueName)
     try {
-      const { claims, nextDueAt, isContended = false } = await source.claim(wants)
-      const [late, wanted] = [claims.filter(isLate), claims.filter((claim) => !isLate(claim))]
-      const attempts = wanted.map((claim) => this.#start(claim))
-      // Whoever stopped their worker waits for this as well.
-      await Promise.allSettled(late.map((one) => one.settle({ event: { type: 'deferred' } })))
-      return { attempts, nextDueAt, isContended }
+      const { claims, ...round } = await source.claim(wants)
+      const attempts: Attempt[] = []
+      const givenBack: Promise<unknown>[] = []
+      for (const claim of claims) {
+        if (isWanted(claim.record.queueName)) attempts.push(this.#start(claim))
+        else givenBack.push(claim.settle({ event: { type: 'deferred' } }))
+      }
+      // Whoever stopped their worker waits for these as well.
+      await Promise.allSettled(givenBack)
+      return { ...round, attempts }
     } finally {
       for (const { queueName, limit } of wants) this.#take(queueName, -limit)
     }

@@ -49,8 +49,10 @@ export interface DrainSetting {
   readonly queueNames: readonly string[]
 }
 
+type Bounds = DrainOptions & { readonly signal: AbortSignal }
+
 /** Runs jobs until there are none, or the time, the jobs or the platform's patience are used up. */
-export async function drain(setting: DrainSetting, options: DrainOptions): Promise<DrainReport> {
+export async function drain(setting: DrainSetting, options: Bounds): Promise<DrainReport> {
   return new Drain(setting, options).run()
 }
 
@@ -58,7 +60,7 @@ class Drain {
   readonly #setting: DrainSetting
   readonly #endsAt: number
   readonly #maxJobs: number
-  readonly #signal: AbortSignal | undefined
+  readonly #signal: AbortSignal
   readonly #running = new Set<Attempt>()
   readonly #endings: Promise<Ending>[] = []
   readonly #dues: number[] = []
@@ -68,7 +70,7 @@ class Drain {
 
   constructor(
     setting: DrainSetting,
-    { budgetMs = DRAIN_BUDGET_MS, maxJobs = Infinity, signal }: DrainOptions,
+    { budgetMs = DRAIN_BUDGET_MS, maxJobs = Infinity, signal }: Bounds,
   ) {
     assertNumber('drain', 'budgetMs', budgetMs)
     if (maxJobs !== Infinity) assertWhole('drain', 'maxJobs', maxJobs, 0)
@@ -82,40 +84,44 @@ class Drain {
     const { session } = this.#setting
     const store = await session.store()
     const before = store.operations()
+    const used = (): Operations => addOperations(store.operations(), before, -1)
+    const { invocationOperations = Infinity } = store.limits
+    const left = (): number =>
+      Object.values(used()).reduce((rest, count) => rest - count, invocationOperations)
     const interrupt = (): void => {
       for (const attempt of this.#running) attempt.interrupt()
       this.#freed()
     }
-    this.#signal?.addEventListener('abort', interrupt)
+    this.#signal.addEventListener('abort', interrupt)
     try {
-      const stoppedBecause = await this.#untilStopped(before).catch(async (error) => {
+      const stoppedBecause = await this.#untilStopped(left).catch(async (error) => {
         // Whoever waits for the drain keeps the process alive for the jobs under way.
         await Promise.allSettled(this.#endings)
         throw error
       })
-      if (this.#isAborted) interrupt()
+      if (this.#signal.aborted) interrupt()
       const endings = await Promise.all(this.#endings)
-      return this.#report(endings, stoppedBecause, addOperations(store.operations(), before, -1))
+      return this.#report(endings, stoppedBecause, used())
     } finally {
-      this.#signal?.removeEventListener('abort', interrupt)
+      this.#signal.removeEventListener('abort', interrupt)
     }
   }
 
-  async #untilStopped(before: Operations): Promise<DrainReport['stoppedBecause']> {
+  async #untilStopped(left: () => number): Promise<DrainReport['stoppedBecause']> {
     const { dispatcher, session, source, queueNames } = this.#setting
     for (;;) {
-      const reason = this.#reasonToStop(before)
+      const reason = this.#reasonToStop(left)
       if (reason !== null) return reason
       this.#isFreed = false
       const { attempts, nextDueAt, isFull, isContended } = await dispatcher.dispatch(
         source,
         queueNames,
         this.#maxJobs - this.#endings.length,
-        () => !this.#isAborted,
+        () => !this.#signal.aborted,
       )
       for (const attempt of attempts) this.#follow(attempt)
       // A slot that became free meanwhile was not looked for.
-      if (attempts.length > 0 || this.#isFreed || this.#isAborted) continue
+      if (attempts.length > 0 || this.#isFreed || this.#signal.aborted) continue
       if (isContended) await session.backOff(1)
       else if (this.#running.size > 0) await this.#slotOrEnd()
       else if (this.#unsettled > 0) await Promise.all(this.#endings)
@@ -128,21 +134,15 @@ class Drain {
     return isFull ? 'busy' : 'empty'
   }
 
+  /** `left`: operations that the platform still lets it do. */
   #reasonToStop(
-    before: Operations,
+    left: () => number,
   ): Exclude<DrainReport['stoppedBecause'], 'empty' | 'busy'> | null {
-    if (this.#isAborted) return 'aborted'
+    if (this.#signal.aborted) return 'aborted'
     if (this.#endings.length >= this.#maxJobs) return 'max-jobs'
     if (this.#setting.clock.monotonic() >= this.#endsAt) return 'budget'
-    const store = this.#setting.session.opened
-    const bound = store?.limits.invocationOperations ?? Infinity
-    const used = store ? sum(addOperations(store.operations(), before, -1)) : 0
     const needed = OPERATIONS_RESERVE + OPERATIONS_PER_ATTEMPT * this.#unsettled
-    return used + needed > bound ? 'budget' : null
-  }
-
-  get #isAborted(): boolean {
-    return this.#signal?.aborted === true
+    return left() < needed ? 'budget' : null
   }
 
   #follow(attempt: Attempt): void {
@@ -200,8 +200,4 @@ class Drain {
     if (stoppedBecause !== 'empty') return new Date(this.#setting.session.clock.now())
     return this.#dues.length === 0 ? null : new Date(Math.min(...this.#dues))
   }
-}
-
-function sum(operations: Operations): number {
-  return Object.values(operations).reduce((total, count) => total + count, 0)
 }

@@ -111,8 +111,7 @@ export class JobAdder {
       nonce: randomToken(random, 10),
       owner: '',
       errorIsCut: false,
-      isListedApart:
-        ownId !== null || !isGeneratedId(id) || Math.abs(createdAt - now) > CREATED_WITHIN_MS,
+      isListedApart: ownId !== null || !isGeneratedId(id) || now - createdAt > CREATED_WITHIN_MS,
       parts,
     }
     const leaseMs = bornLeasedMs(record, store)

@@ -37,9 +37,11 @@ export class JobEditor {
   retry(id: string): Promise<JobRecord | null> {
     return this.#edit(id, (record, tried) => {
       const life = transition(record.life, { type: 'retried', at: this.#session.clock.now() })
-      // It runs again by our own commit, whose answer was lost.
-      if (life === null && tried) return null
-      if (life === null) throw unsettled('retry', record)
+      if (life === null) {
+        // It runs again by our own commit, whose answer was lost.
+        if (tried) return null
+        throw unsettled('retry', record)
+      }
       const parts = { result: null, error: null }
       return this.#put(record, { ...record, life, owner: '', errorIsCut: false }, parts)
     })

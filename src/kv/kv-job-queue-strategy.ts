@@ -275,8 +275,10 @@ export class KvJobQueueStrategy implements InspectableJobQueueStrategy {
   }
 
   async stop(queueName: string, _process?: ProcessJob): Promise<void> {
-    this.#wishes.delete(queueName)
-    await this.#worker?.stop(queueName)
+    if (typeof WHERRY_RESIDENT === 'undefined' || WHERRY_RESIDENT) {
+      this.#wishes.delete(queueName)
+      await this.#worker?.stop(queueName)
+    }
   }
 
   /** Ends the drains under way and releases what the store opened. Stop the queues first. */
@@ -294,10 +296,9 @@ export class KvJobQueueStrategy implements InspectableJobQueueStrategy {
 
   /** Runs jobs until there are none, or until time, jobs or the platform's bound are used up. */
   async drain(options: DrainOptions = {}): Promise<DrainReport> {
-    this.#assertOpen()
     const queueNames = this.#dispatcher.names()
     await this.#session.store()
-    this.#assertOpen()
+    if (this.#closed) throw closed()
     const listed = (): ListedJobs =>
       new ListedJobs(this.#session, this.#claimer, this.#upkeep, queueNames)
     const source = options.only === 'own' ? this.#own : this.#isEventual ? listed() : this.#claimer
@@ -309,7 +310,7 @@ export class KvJobQueueStrategy implements InspectableJobQueueStrategy {
       queueNames,
     }
     const end = new AbortController()
-    const signal = AbortSignal.any([end.signal, ...(options.signal ? [options.signal] : [])])
+    const signal = AbortSignal.any([end.signal, options.signal ?? end.signal])
     const draining = drain(setting, { ...options, signal })
     this.#drains.set(draining, end)
     try {
@@ -400,10 +401,6 @@ export class KvJobQueueStrategy implements InspectableJobQueueStrategy {
     return this.#editor.paused(queueNames)
   }
 
-  #assertOpen(): void {
-    if (this.#closed) throw closed('drain')
-  }
-
   get #isEventual(): boolean {
     return this.#session.opened?.guarantee === 'eventual'
   }
@@ -414,7 +411,10 @@ export class KvJobQueueStrategy implements InspectableJobQueueStrategy {
 
   /** Where nothing lives on between requests, a timer of one must not keep the leases of another. */
   get #renews(): boolean {
-    return this.#renewals !== null && !this.#isEventual && this.#attachment.resident !== false
+    const canStay = this.#attachment.resident !== false
+    return (
+      (typeof WHERRY_RESIDENT === 'undefined' || WHERRY_RESIDENT) && canStay && !this.#isEventual
+    )
   }
 
   get #renewedLeaseMs(): number {

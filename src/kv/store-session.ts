@@ -1,5 +1,5 @@
 import { type Clock, type Random, randomToken, sleep } from '../clock.ts'
-import { messageOf, WherryError, type WherryErrorCode } from '../errors.ts'
+import { messageOf, WherryError } from '../errors.ts'
 import type { Logger } from '../logger.ts'
 import { refusal } from '../refusal.ts'
 import { assertCommit, isWrite } from '../store/commit-rules.ts'
@@ -52,7 +52,7 @@ export class StoreSession {
 
   /** The store, once it is open and its format is known to be one of ours. */
   async store(): Promise<Store> {
-    if (this.#closed) throw closed('use the store', 'store-unavailable')
+    if (this.#closed) throw closed()
     // The resolved store is kept, not a promise: a Worker may not await another request's I/O.
     this.#store ??= await unavailable('open the store', () => this.#options.storage)
     if (!this.#formatKnown) await this.#checkFormat(this.#store)
@@ -187,8 +187,8 @@ export class StoreSession {
 }
 
 /** Why what a service did is not done any more. */
-export function closed(action: string, code?: WherryErrorCode): WherryError {
-  return refusal(action, 'the service is closed', 'an open one', code)
+export function closed(): WherryError {
+  return refusal('use the store', 'the service is closed', 'an open one', 'store-unavailable')
 }
 
 function assertFormat(head: string): void {
