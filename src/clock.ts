@@ -40,11 +40,24 @@ export function sleep(clock: Clock, ms: number, signal?: AbortSignal): Promise<v
   })
 }
 
-/** The clock as a store must show it: integer milliseconds that never fall. */
-export function neverFalling(now: () => number): () => number {
+/**
+ * The clock as a store must show it: integer milliseconds that never fall. After it was set back it
+ * goes on at half its speed until it is right again, so that what waits for a time still comes.
+ */
+export function neverFalling(clock: Pick<Clock, 'now' | 'monotonic'>): () => number {
   let last = 0
+  let lastAt = 0
   return () => {
-    last = Math.max(last, Math.floor(now()))
+    const wall = Math.floor(clock.now())
+    const at = clock.monotonic()
+    if (wall >= last) {
+      last = wall
+      lastAt = at
+    } else {
+      const crept = Math.floor((at - lastAt) / 2)
+      last += crept
+      lastAt += 2 * crept
+    }
     return last
   }
 }

@@ -99,7 +99,7 @@ class DenoKvStore implements Store {
     // All who use a file go by the clock of its machine; of others nobody knows.
     this.clock = typeof given === 'string' && isFile(given) ? 'store' : 'local'
     this.#versions = new VersionSource(random)
-    const now = neverFalling(() => clock.now())
+    const now = neverFalling(clock)
     const layout = new Layout(base)
     const access = new Access(given, layout, { timeoutMs, clock, random })
     this.limits = { unitPuts: Math.min(UNIT_PUTS, access.checksMax - SPARE_CHECKS), ...LIMITS }

@@ -90,7 +90,7 @@ class SqliteStore implements Store {
     this.#base = base
     this.#clock = clock
     this.#random = random
-    this.#now = neverFalling(() => clock.now())
+    this.#now = neverFalling(clock)
     this.#versions = new VersionSource(random)
     // Each connection has a `:memory:` database of its own.
     this.guarantee = path === ':memory:' ? 'process' : 'atomic'

@@ -62,7 +62,7 @@ class JournalStore implements Store {
   readonly #index: RecordIndex
   readonly #versions = new VersionSource(systemRandom)
   readonly #wakes = new WakeBoard()
-  readonly #now = neverFalling(() => systemClock.now())
+  readonly #now = neverFalling(systemClock)
   #operations = NO_OPERATIONS
   /** The commit before: one is checked when what stands before it is written. */
   #tail: Promise<unknown> = Promise.resolve()

@@ -11,7 +11,7 @@ import { WakeBoard } from './wake-board.ts'
 
 export interface MemoryStoreOptions {
   /** Whose `now()` is the store's clock. Default: the system's. */
-  readonly clock?: Pick<Clock, 'now'> | undefined
+  readonly clock?: Pick<Clock, 'now' | 'monotonic'> | undefined
   /** Makes versions that no other store has issued. Default: the system's. */
   readonly random?: Random | undefined
 }
@@ -50,7 +50,7 @@ class MemoryStore implements Store {
 
   constructor({ clock = systemClock, random = systemRandom }: MemoryStoreOptions) {
     this.#versions = new VersionSource(random)
-    this.#now = neverFalling(() => clock.now())
+    this.#now = neverFalling(clock)
   }
 
   async read({ get = [], parts = [], ranges = [], counts = [] }: Query): Promise<Answer> {

@@ -116,7 +116,7 @@ class UnstorageStore implements Store {
     this.#base = base
     this.#clock = clock
     this.#random = random
-    this.#now = neverFalling(() => clock.now())
+    this.#now = neverFalling(clock)
     this.#versions = new VersionSource(random)
   }
 

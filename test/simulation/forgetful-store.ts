@@ -1,4 +1,4 @@
-import { neverFalling, type Random } from '../../src/clock.ts'
+import { type Clock, neverFalling, type Random } from '../../src/clock.ts'
 import { assertCommit, isWrite } from '../../src/store/commit-rules.ts'
 import { NO_OPERATIONS } from '../../src/store/operations.ts'
 import { RecordIndex } from '../../src/store/record-index.ts'
@@ -34,8 +34,8 @@ export class ForgetfulStore implements Store {
   readonly #now: () => number
   #journal: (readonly Change[])[] = []
 
-  constructor(now: () => number, random: Random) {
-    this.#now = neverFalling(now)
+  constructor(clock: Pick<Clock, 'now' | 'monotonic'>, random: Random) {
+    this.#now = neverFalling(clock)
     this.#versions = new VersionSource(random)
   }
 

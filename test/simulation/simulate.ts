@@ -72,9 +72,10 @@ class Simulation {
     this.#seed = seed
     this.#setting = setting
     this.#world = new World(seed)
-    const clock = { now: () => this.#world.now }
+    const now = (): number => this.#world.now
+    const clock = { now, monotonic: now }
     const { random } = this.#world
-    const forgetful = new ForgetfulStore(clock.now, random)
+    const forgetful = new ForgetfulStore(clock, random)
     const base = setting.forgets ? forgetful : createMemoryStore({ clock, random })
     const store = setting.takes ? takingStore(base) : base
     if (setting.forgets) this.#failOverLater(forgetful)
