@@ -1,6 +1,6 @@
 /** Where contestants run: a server, or a store without one. */
 
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import process from 'node:process'
@@ -53,10 +53,17 @@ export async function startGround(name: GroundName): Promise<GroundServer> {
 export async function openGround(name: GroundName, url: string): Promise<Ground> {
   if (name === 'redis') return redisGround(url)
   if (name === 'postgres') return postgresGround(url)
-  let files = 0
-  const fresh = async (): Promise<string> =>
-    name === 'memory' ? url : `${url}/${process.pid}-${files++}.db`
-  return { fresh, usage: async () => UNKNOWN, close: async () => {} }
+  return {
+    fresh: async () => (name === 'memory' ? url : freshFile(url)),
+    usage: async () => UNKNOWN,
+    close: async () => {},
+  }
+}
+
+function freshFile(url: string): string {
+  const folder = url.slice('sqlite:'.length)
+  for (const name of readdirSync(folder)) rmSync(join(folder, name))
+  return `${url}/jobs.db`
 }
 
 function redisGround(url: string): Ground {
