@@ -1,15 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ContestantName } from './contestants.ts'
 import { type Crew, hireCrew } from './crew.ts'
+import type { Finding } from './finding.ts'
 import type { GroundName } from './ground.ts'
-import { type Cost, Heat, type HeatSetting } from './heat.ts'
+import { Heat, type HeatSetting } from './heat.ts'
 import { quantile } from './statistics.ts'
-
-/** What one round of one contestant has shown. */
-export type Finding = { readonly jobs: number } & (
-  | { readonly measure: 'rate'; readonly cost: Cost }
-  | { readonly measure: 'latency'; readonly p50Ms: number; readonly p99Ms: number }
-)
 
 export interface CaseSetting extends HeatSetting {
   readonly contestant: ContestantName

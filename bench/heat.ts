@@ -1,5 +1,6 @@
 import process from 'node:process'
 import { type Line, type Open, type Payload, payloadOf } from './contestant.ts'
+import type { Cost } from './finding.ts'
 import type { Ground } from './ground.ts'
 import { Ledger } from './ledger.ts'
 
@@ -8,15 +9,6 @@ export interface HeatSetting {
   readonly ground: Ground
   readonly url: string
   readonly jobs: number
-}
-
-/** What a stretch of work took. */
-export interface Cost {
-  readonly seconds: number
-  /** CPU-seconds of this process. */
-  readonly cpuSeconds: number
-  readonly serverCpuSeconds: number | null
-  readonly commands: number | null
 }
 
 /** Jobs of one call of `addMany`. */

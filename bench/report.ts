@@ -1,17 +1,6 @@
-import type { CaseName, Finding } from './cases.ts'
-import type { ContestantName } from './contestants.ts'
-import type { GroundName } from './ground.ts'
+import type { Cost, Finding, Result } from './finding.ts'
 import { quantile, ratios, spreadOf } from './statistics.ts'
 import { short, shortSpread, table } from './table.ts'
-
-/** A finding, and where it was made. */
-export interface Result {
-  readonly ground: GroundName
-  readonly case: CaseName
-  readonly contestant: ContestantName
-  readonly round: number
-  readonly finding: Finding
-}
 
 type Reading = (finding: Finding) => number
 
@@ -37,8 +26,6 @@ const COSTS: readonly { title: string; read: Reading }[] = [
   { title: 'CPU-s server', read: rate((cost, jobs) => perJob(cost.serverCpuSeconds, jobs) * PER) },
   { title: 'commands/job', read: rate((cost, jobs) => perJob(cost.commands, jobs)) },
 ]
-
-type Cost = Extract<Finding, { measure: 'rate' }>['cost']
 
 function rate(read: (cost: Cost, jobs: number) => number): Reading {
   return (finding) => (finding.measure === 'rate' ? read(finding.cost, finding.jobs) : Number.NaN)
@@ -85,11 +72,11 @@ export function caseTable(results: readonly Result[]): string {
 
 function ratioText(
   results: readonly Result[],
-  ours: ContestantName | undefined,
-  theirs: ContestantName,
+  ours: string | undefined,
+  theirs: string,
   { read, better }: Measure,
 ): string {
-  const of = (name: ContestantName | undefined): Map<number, number> =>
+  const of = (name: string | undefined): Map<number, number> =>
     byRound(
       results.filter(({ contestant }) => contestant === name),
       read,

@@ -1,7 +1,8 @@
 /** One round of one contestant, in a process of its own: a warm-up, an empty ground, the case. */
-import { type CaseName, caseOf, type Finding } from './cases.ts'
+import { type CaseName, caseOf } from './cases.ts'
 import { answerParent, orderOfParent } from './child.ts'
 import { type ContestantName, contestant } from './contestants.ts'
+import type { Finding } from './finding.ts'
 import { type GroundName, openGround } from './ground.ts'
 
 export interface RoundOrder {
