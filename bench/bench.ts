@@ -3,18 +3,20 @@
  *
  *   npm start -- --ground redis --cases together,drain-100 --contestants wherry,bullmq --rounds 5
  */
-import { writeFileSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { cpus } from 'node:os'
+import { join, resolve } from 'node:path'
 import process from 'node:process'
 import { parseArgs } from 'node:util'
 import { CASE_NAMES, caseOf } from './cases.ts'
 import { askChild } from './child.ts'
 import { CONTESTANT_NAMES, CONTESTANTS_ON, type ContestantName } from './contestants.ts'
 import type { Finding, Result } from './finding.ts'
-import { GROUND_NAMES, type GroundName, startGround } from './ground.ts'
+import { GROUND_NAMES, type GroundName } from './ground.ts'
 import { chosen, whole } from './options.ts'
 import { caseTable } from './report.ts'
 import type { RoundOrder } from './round.ts'
+import { startGround } from './server.ts'
 
 const { values } = parseArgs({
   options: {
@@ -25,7 +27,7 @@ const { values } = parseArgs({
     rounds: { type: 'string', default: '5' },
     /** Where to write each figure of each round, as JSON. */
     out: { type: 'string' },
-    /** Where to write a CPU profile of each round. */
+    /** A folder for a CPU profile of what was measured, round by round. */
     profile: { type: 'string' },
   },
 })
@@ -34,8 +36,8 @@ const cases = chosen('cases', values.cases, CASE_NAMES)
 const contestants = chosen('contestants', values.contestants, CONTESTANT_NAMES)
 const jobs = whole('jobs', values.jobs)
 const rounds = whole('rounds', values.rounds)
-const profiling =
-  values.profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${values.profile}`]
+const profile = values.profile === undefined ? undefined : resolve(values.profile)
+if (profile !== undefined) mkdirSync(profile, { recursive: true })
 
 const results: Result[] = []
 process.stdout.write(`Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model}\n\n`)
@@ -61,13 +63,18 @@ async function runGround(ground: GroundName): Promise<void> {
 /** A B C, A B C, …: what the machine does meanwhile falls on all of them. */
 async function runCase(
   names: readonly ContestantName[],
-  order: Omit<RoundOrder, 'contestant'>,
+  order: Omit<RoundOrder, 'contestant' | 'profile'>,
 ): Promise<Result[]> {
   const { ground, case: caseName } = order
   const own: Result[] = []
   for (let round = 1; round <= rounds; round++) {
     for (const contestant of names) {
-      const finding = await askChild<Finding>('./round.ts', { ...order, contestant }, profiling)
+      const finding = await askChild<Finding>('./round.ts', {
+        ...order,
+        contestant,
+        profile:
+          profile && join(profile, `${ground}-${caseName}-${contestant}-${round}.cpuprofile`),
+      })
       own.push({ ground, case: caseName, contestant, round, finding })
     }
   }

@@ -2,24 +2,15 @@ import { type ChildProcess, fork } from 'node:child_process'
 import process from 'node:process'
 
 /** A script in a process of its own, with an order as its argument. */
-export function spawnChild(
-  script: string,
-  order: unknown,
-  nodeOptions: string[] = [],
-): ChildProcess {
+export function spawnChild(script: string, order: unknown): ChildProcess {
   return fork(new URL(script, import.meta.url), [JSON.stringify(order)], {
-    execArgv: nodeOptions,
     serialization: 'advanced',
   })
 }
 
 /** Runs a script in a fresh process, and answers the one message that it sends. */
-export function askChild<Answer>(
-  script: string,
-  order: unknown,
-  nodeOptions: string[] = [],
-): Promise<Answer> {
-  const child = spawnChild(script, order, nodeOptions)
+export function askChild<Answer>(script: string, order: unknown): Promise<Answer> {
+  const child = spawnChild(script, order)
   return new Promise((resolve, reject) => {
     let answer: Answer | undefined
     child.on('message', (message) => {

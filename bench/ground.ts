@@ -1,13 +1,10 @@
 /** Where contestants run: a server, or a store without one. */
 
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import process from 'node:process'
 import { Redis } from 'ioredis'
 import { Client } from 'pg'
-import { PostgresServer } from '../test/support/postgres-server.ts'
-import { RedisServer } from '../test/support/redis-server.ts'
 
 export type GroundName = 'redis' | 'postgres' | 'memory' | 'sqlite'
 export const GROUND_NAMES: readonly GroundName[] = ['redis', 'postgres', 'memory', 'sqlite']
@@ -27,27 +24,6 @@ export interface Ground {
   fresh(): Promise<string>
   usage(): Promise<ServerUsage>
   close(): Promise<void>
-}
-
-/** A server of our own on a free port; it ends with the bench. */
-export interface GroundServer {
-  readonly url: string
-  close(): Promise<void>
-}
-
-/** A Redis keeps nothing on disk; a PostgreSQL is as it is installed, so it does. */
-export async function startGround(name: GroundName): Promise<GroundServer> {
-  if (name === 'redis') return RedisServer.start()
-  if (name === 'memory') return { url: 'memory:', close: async () => {} }
-  if (name === 'postgres') {
-    const server = await PostgresServer.start()
-    return { url: server.url, close: async () => server.close() }
-  }
-  const folder = mkdtempSync(join(tmpdir(), 'wherry-bench-'))
-  return {
-    url: `sqlite:${folder}`,
-    close: async () => rmSync(folder, { recursive: true, force: true }),
-  }
 }
 
 export async function openGround(name: GroundName, url: string): Promise<Ground> {

@@ -3,12 +3,15 @@ import { type Line, type Open, type Payload, payloadOf } from './contestant.ts'
 import type { Cost } from './finding.ts'
 import type { Ground } from './ground.ts'
 import { Ledger } from './ledger.ts'
+import { profiled } from './profiler.ts'
 
 export interface HeatSetting {
   readonly open: Open
   readonly ground: Ground
   readonly url: string
   readonly jobs: number
+  /** The file for a CPU profile. Default: none is made. */
+  readonly profile?: string | undefined
 }
 
 /** Jobs of one call of `addMany`. */
@@ -22,11 +25,13 @@ export class Heat {
   readonly ledger: Ledger
   readonly line: Line
   readonly #ground: Ground
+  readonly #profile: string | undefined
   #started = false
 
-  private constructor({ jobs, ground }: HeatSetting, ledger: Ledger, line: Line) {
+  private constructor({ jobs, ground, profile }: HeatSetting, ledger: Ledger, line: Line) {
     this.jobs = jobs
     this.#ground = ground
+    this.#profile = profile
     this.ledger = ledger
     this.line = line
   }
@@ -90,7 +95,13 @@ export class Heat {
     await this.line.close()
   }
 
+  /** Does it, and answers what that took. */
   async cost(work: () => Promise<void>): Promise<Cost> {
+    const path = this.#profile
+    return path === undefined ? this.#cost(work) : profiled(path, () => this.#cost(work))
+  }
+
+  async #cost(work: () => Promise<void>): Promise<Cost> {
     const server = await this.#ground.usage()
     const cpu = process.cpuUsage()
     const begun = performance.now()

@@ -11,6 +11,8 @@ export interface RoundOrder {
   readonly contestant: ContestantName
   readonly case: CaseName
   readonly jobs: number
+  /** The file for a CPU profile of what is measured. Default: none is made. */
+  readonly profile?: string | undefined
 }
 
 const WARM_UP_JOBS = 4_000
@@ -24,6 +26,6 @@ const setting = { open, ground, contestant: order.contestant }
 await warmUp({ ...setting, url: await ground.fresh(), jobs: WARM_UP_JOBS * share })
 const url = await ground.fresh()
 const jobs = Math.max(1, Math.round(order.jobs * share))
-const finding: Finding = await run({ ...setting, url, jobs })
+const finding: Finding = await run({ ...setting, url, jobs, profile: order.profile })
 await ground.close()
 answerParent(finding)
