@@ -5,7 +5,7 @@
  */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { cpus } from 'node:os'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import process from 'node:process'
 import { parseArgs } from 'node:util'
 import { CASE_NAMES, caseOf } from './cases.ts'
@@ -13,7 +13,7 @@ import { askChild } from './child.ts'
 import { CONTESTANT_NAMES, CONTESTANTS_ON, type ContestantName } from './contestants.ts'
 import type { Finding, Result } from './finding.ts'
 import { GROUND_NAMES, type GroundName } from './ground.ts'
-import { chosen, whole } from './options.ts'
+import { chosen, pathOf, whole } from './options.ts'
 import { caseTable } from './report.ts'
 import type { RoundOrder } from './round.ts'
 import { startGround } from './server.ts'
@@ -36,7 +36,8 @@ const cases = chosen('cases', values.cases, CASE_NAMES)
 const contestants = chosen('contestants', values.contestants, CONTESTANT_NAMES)
 const jobs = whole('jobs', values.jobs)
 const rounds = whole('rounds', values.rounds)
-const profile = values.profile === undefined ? undefined : resolve(values.profile)
+const out = pathOf(values.out)
+const profile = pathOf(values.profile)
 if (profile !== undefined) mkdirSync(profile, { recursive: true })
 
 const results: Result[] = []
@@ -53,7 +54,7 @@ async function runGround(ground: GroundName): Promise<void> {
       process.stdout.write(`${caseTable(own)}\n`)
       results.push(...own)
       // After each case: a run that is broken off has not been for nothing.
-      if (values.out !== undefined) write(values.out)
+      if (out !== undefined) write(out)
     }
   } finally {
     await server.close()

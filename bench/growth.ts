@@ -10,7 +10,7 @@ import { parseArgs } from 'node:util'
 import { askChild } from './child.ts'
 import { type GroundName, openGround } from './ground.ts'
 import { CONCURRENCIES, DRAINED, type Growth, type GrowthOrder } from './growth-order.ts'
-import { chosen, whole } from './options.ts'
+import { chosen, pathOf, whole } from './options.ts'
 import { startGround } from './server.ts'
 import { ratios, spreadOf } from './statistics.ts'
 import { short, shortSpread, table } from './table.ts'
@@ -35,13 +35,14 @@ const { values } = parseArgs({
 const stores = chosen('stores', values.stores, STORES)
 const sizes = values.sizes.split(',').map((text) => whole('sizes', text))
 const rounds = whole('rounds', values.rounds)
+const out = pathOf(values.out)
 
 const results: Result[] = []
 for (const store of stores) {
   const own = await growthOf(store)
   process.stdout.write(`${growthTable(store, own)}\n\n`)
   results.push(...own)
-  if (values.out !== undefined) writeFileSync(values.out, `${JSON.stringify(results, null, 2)}\n`)
+  if (out !== undefined) writeFileSync(out, `${JSON.stringify(results, null, 2)}\n`)
 }
 
 /** All sizes in turn, round after round, each in a process of its own. */

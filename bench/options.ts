@@ -1,3 +1,6 @@
+import { resolve } from 'node:path'
+import process from 'node:process'
+
 /** The names of a list like `a,b`, in the order of the known ones. */
 export function chosen<Name extends string>(
   option: string,
@@ -17,4 +20,9 @@ export function whole(option: string, text: string): number {
   const number = Number(text)
   if (Number.isSafeInteger(number) && number > 0) return number
   throw new Error(`Cannot take --${option} "${text}": expected a whole number from 1`)
+}
+
+/** A path from where the user is: npm runs scripts in the folder of their package. */
+export function pathOf(text: string | undefined): string | undefined {
+  return text === undefined ? undefined : resolve(process.env['INIT_CWD'] ?? '.', text)
 }
