@@ -1,6 +1,6 @@
 /**
- * A queue that adds and one that works, without the events that nobody here listens to, as its
- * README advises: that is its fastest. Succeeded jobs are kept, as by default.
+ * A queue that adds and one that works, without the events that nobody here listens to: its README
+ * says to disable what is not needed. Succeeded jobs are kept, as by default.
  */
 import BeeQueue from 'bee-queue'
 import type { Line, LineSetting, Payload } from '../contestant.ts'

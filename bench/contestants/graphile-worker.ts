@@ -1,6 +1,6 @@
 /**
- * With its local queue and with completions in batches, which its guide to performance advises and
- * its default is not. It deletes a job that has completed: it keeps less than the others do.
+ * With its local queue and with completions in batches, which it offers for throughput and does not
+ * do by default. It deletes a job that has completed: it keeps less than the others do.
  */
 import { Logger, makeWorkerUtils, type Runner, run as startRunner } from 'graphile-worker'
 import { Pool } from 'pg'
