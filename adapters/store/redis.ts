@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { nextTick } from 'node:process'
 import type { Clock, Random } from '../../src/clock.ts'
 import { messageOf } from '../../src/errors.ts'
 import { refusal } from '../../src/refusal.ts'
@@ -25,6 +26,8 @@ export interface RedisStoreOptions {
   readonly random?: Random | undefined
 }
 
+/** Arguments of a script that is done at once. */
+const SMALL_ARGS = 50
 /** What no further try will change. */
 const REFUSED = /WRONGPASS|NOAUTH|invalid password|invalid username/
 
@@ -155,6 +158,7 @@ class RedisServer implements LuaServer {
   #answer(client: RedisClient, command: string, args: readonly string[]): Promise<unknown> {
     return this.#inTime((resolve, reject) => {
       this.#inFlight.add(reject)
+      cork(client, args)
       // The client's own error holds the arguments, which are the user's data.
       client.call(command, args).then(resolve, (error) => reject(new Error(messageOf(error))))
       return () => this.#inFlight.delete(reject)
@@ -188,6 +192,23 @@ class RedisServer implements LuaServer {
       }
     })
   }
+}
+
+/**
+ * What is sent in one moment leaves in one write, for a write costs more than what is written. What
+ * keeps the server busy leaves on its own: the answer to what went before comes meanwhile.
+ */
+function cork({ stream }: RedisClient, { length }: readonly string[]): void {
+  if (stream === undefined) return
+  if (length > SMALL_ARGS) {
+    if (stream.writableCorked > 0) stream.uncork()
+    return
+  }
+  if (stream.writableCorked > 0) return
+  stream.cork()
+  nextTick(() => {
+    if (stream.writableCorked > 0) stream.uncork()
+  })
 }
 
 /** A client of our own: it fails while there is no connection rather than do things later. */

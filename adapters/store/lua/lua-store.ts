@@ -33,13 +33,13 @@ export interface LuaStoreOptions {
 
 const LIMITS: Limits = {
   unitPuts: 1_000,
-  batchUnits: 500,
+  batchUnits: 50,
   keyBytes: 512,
   partBytes: 16 * 2 ** 20,
   unitBytes: 64 * 2 ** 20,
 }
 
-/** Kept as it is, in the place of a head or of tags. */
+/** In the place of tags: they are kept as they are. */
 const KEPT = '='
 
 /** The Store port on a server that speaks Redis: what to ask it, and what its answers mean. */
@@ -83,7 +83,9 @@ class LuaStore implements Store {
       now: Number(now),
       got: get.map((key, i) => {
         const found = got[i]
-        return found ? { ...recordOf(key, found[0]), parts: partsOf(parts, found[1]) } : null
+        return found
+          ? { ...recordOf(key, found[0] as string), parts: partsOf(parts, found, 1) }
+          : null
       }),
       ranges: rows.map(recordsOf),
       counts: sizes.map(Number),
@@ -122,10 +124,10 @@ class LuaStore implements Store {
     this.#count({ writes: 1 })
     const args = [String(limit), into, String(score), stamp, this.#versions.next()]
     args.push(...counted(from), ...counted(unless), ...counted(parts))
-    const taken = (await this.#server.run(TAKE, this.key, args)) as TakeAnswer
-    return taken.map(([key, packed, values]) => ({
-      ...recordOf(key, packed),
-      parts: partsOf(parts, values),
+    const [keys, records, values] = (await this.#server.run(TAKE, this.key, args)) as TakeAnswer
+    return keys.map((key, i) => ({
+      ...recordOf(key, records[i] as string),
+      parts: partsOf(parts, values, i * parts.length),
     }))
   }
 
@@ -145,11 +147,12 @@ class LuaStore implements Store {
 type Values = readonly (string | null)[]
 type ReadAnswer = readonly [
   now: string,
-  got: readonly (readonly [packed: string, parts: Values] | null)[],
+  /** Each: the packed record, and its parts. */
+  got: readonly (Values | null)[],
   ranges: readonly (readonly string[])[],
   counts: readonly (number | string)[],
 ]
-type TakeAnswer = readonly (readonly [key: string, packed: string, parts: Values])[]
+type TakeAnswer = readonly [keys: readonly string[], records: readonly string[], parts: Values]
 
 function counted(items: readonly string[]): string[] {
   return [String(items.length), ...items]
@@ -170,21 +173,18 @@ function rangeArgs({ place, tag, prefix, from, to, after, limit, reverse }: Rang
   return [kind, name, ...bounds, String(score), key, String(limit), reverse ? '1' : '0']
 }
 
+/** A put as two texts, which take a client less than nine, and its parts. */
 function pushPut(args: string[], put: Put): void {
-  args.push(put.key, put.expect ?? '')
-  if (!isWrite(put)) args.push('c')
-  else if (put.drop) args.push('d')
-  else {
-    const { place = '', score, stamp = '', head, tags, parts = {} } = put
-    args.push('w', place, score === undefined ? '' : String(score), stamp)
-    args.push(
-      head === undefined ? KEPT : `:${head}`,
-      tags === undefined ? KEPT : `:${packTags(tags)}`,
-    )
-    const entries = Object.entries(parts)
-    args.push(String(2 * entries.length))
-    for (const [name, part] of entries) args.push(name, part === null ? '-' : `:${part}`)
-  }
+  const { key, expect, place = '', score = '', stamp = '', head, tags, parts } = put
+  const kind = !isWrite(put) ? 'c' : put.drop ? 'd' : 'w'
+  const entries = kind === 'w' && parts !== undefined ? Object.entries(parts) : []
+  const toTags = tags === undefined ? KEPT : `:${packTags(tags)}`
+  args.push(
+    [key, expect ?? '', kind, 2 * entries.length, place, score, toTags].join('\0'),
+    head === undefined ? stamp : `${stamp}\0${head}`,
+  )
+  // No name has a space.
+  for (const [name, part] of entries) args.push(part === null ? ` ${name}` : name, part ?? '')
 }
 
 /** The earliest time for each channel: one message is enough for a batch. */
@@ -204,14 +204,15 @@ function recordsOf(rows: readonly string[]): StoredRecord[] {
 }
 
 function recordOf(key: string, packed: string): StoredRecord {
-  const [version = '', place = '', score, stamp = '', tags = '', , head = ''] = packed.split('\0')
+  const [version = '', place = '', score, tags = '', , stamp = '', head = ''] = packed.split('\0')
   return { key, version, place, score: Number(score), stamp, head, tags: unpackTags(tags) }
 }
 
-function partsOf(names: readonly string[], values: Values): Record<string, string> {
+/** The named parts, whose values begin at `first`. */
+function partsOf(names: readonly string[], values: Values, first: number): Record<string, string> {
   const parts: Record<string, string> = {}
   names.forEach((name, i) => {
-    const value = values[i]
+    const value = values[first + i]
     if (value !== null && value !== undefined) parts[name] = value
   })
   return parts

@@ -1,6 +1,8 @@
 /** What of an ioredis client is used: `Redis` and `Cluster` fit. */
 export interface RedisClient {
   readonly status: string
+  /** Its connection; a cluster has several. */
+  readonly stream?: { readonly writableCorked: number; cork(): void; uncork(): void } | undefined
   call(command: string, args: readonly string[]): Promise<unknown>
   connect(): Promise<unknown>
   disconnect(reconnect?: boolean): void
