@@ -1,12 +1,16 @@
-import { type Clock, type Random, randomToken, sleep } from '../clock.ts'
+import { type Clock, type Random, sleep } from '../clock.ts'
 import { messageOf, WherryError } from '../errors.ts'
 import type { Logger } from '../logger.ts'
 import { refusal } from '../refusal.ts'
-import { assertCommit, isWrite } from '../store/commit-rules.ts'
+import { CommitRefusal, isWrite } from '../store/commit-rules.ts'
 import type { Answer, Put, Query, Store, Wake } from '../store/store.ts'
+import { VersionSource } from '../store/version-source.ts'
 import { RECORD_FORMAT } from './job-record.ts'
 import { FORMAT_KEY, FORMAT_PLACE } from './layout.ts'
 import { StoreClock } from './store-clock.ts'
+
+/** See `KvJobQueueStrategy`: where it is defined as `false`, commits are not pooled. */
+declare const WHERRY_LINES: boolean | undefined
 
 export interface SessionOptions {
   readonly storage: Store | PromiseLike<Store>
@@ -24,6 +28,10 @@ interface Pooled {
 
 /** Commits in flight at once: one is being answered while the next is on its way. */
 const IN_FLIGHT_MAX = 2
+/** As long as whole batches wait. */
+const WHOLE_IN_FLIGHT_MAX = 8
+/** Microtasks that a commit waits for others. */
+const HOPS = 24
 /** Tries to learn what became of a commit whose answer was lost: about a minute of them. */
 const RECOVERY_TRIES = 24
 const RECOVERY_DELAY_MS = 50
@@ -35,6 +43,7 @@ const RECOVERY_DELAY_MS = 50
 export class StoreSession {
   readonly clock: StoreClock
   readonly #options: SessionOptions
+  readonly #nonces: VersionSource
   #store: Store | null = null
   #formatKnown = false
   #waiting: Pooled[] = []
@@ -44,6 +53,7 @@ export class StoreSession {
 
   constructor(options: SessionOptions) {
     this.#options = options
+    this.#nonces = new VersionSource(options.random)
     this.clock = new StoreClock(options.clock)
     // Whoever uses the store first hears of a failure; until then it is nobody's.
     if ('then' in options.storage) options.storage.then(undefined, () => {})
@@ -59,6 +69,11 @@ export class StoreSession {
     return this.#store
   }
 
+  /** The store once `store()` has given it: whoever asks often need not wait. */
+  get ready(): Store | null {
+    return this.#formatKnown && !this.#closed ? this.#store : null
+  }
+
   /** The store if it has been used already. */
   get opened(): Store | null {
     return this.#store
@@ -66,7 +81,7 @@ export class StoreSession {
 
   /** New for each commit that is to be known again when its answer is lost. */
   nonce(): string {
-    return randomToken(this.#options.random, 10)
+    return this.#nonces.next()
   }
 
   /** Releases what the store opened, also when nobody has used it yet. */
@@ -77,8 +92,7 @@ export class StoreSession {
   }
 
   async read(query: Query): Promise<Answer> {
-    const store = await this.store()
-    return this.#read(store, query)
+    return this.#read(this.ready ?? (await this.store()), query)
   }
 
   async #read(store: Store, query: Query): Promise<Answer> {
@@ -93,21 +107,16 @@ export class StoreSession {
    * null when an expectation failed.
    *
    * @throws WherryError `store-unavailable` when it is unknown whether the unit was committed;
-   * TypeError when the store would take it never.
+   * CommitRefusal when the store would take it never.
    */
-  async commit(unit: readonly Put[], wake: readonly Wake[] = []): Promise<string | null> {
-    const store = await this.store()
-    // Before it is pooled: what is refused must not take others with it.
-    assertCommit([unit], store.limits)
-    if (store.limits.batchUnits === 1) {
-      const [version = null] = await unavailable('write to the store', () =>
-        store.commit([unit], { wake }),
-      )
-      return version
-    }
+  commit(unit: readonly Put[], wake: readonly Wake[] = []): Promise<string | null> {
+    const store = this.ready
+    if (store === null) return this.store().then(() => this.commit(unit, wake))
     return new Promise((resolve, reject) => {
       this.#waiting.push({ unit, wake, resolve, reject })
-      this.#flushSoon(store)
+      if ((typeof WHERRY_LINES === 'undefined' || WHERRY_LINES) && store.limits.batchUnits > 1) {
+        this.#flushSoon(store)
+      } else void this.#send(store, this.#waiting.splice(0))
     })
   }
 
@@ -135,25 +144,37 @@ export class StoreSession {
   }
 
   #flushSoon(store: Store): void {
-    if (this.#flushing || this.#inFlight >= IN_FLIGHT_MAX) return
-    this.#flushing = true
-    // After the microtasks of this moment, whose commits go along.
-    void Promise.resolve().then(() => {
-      this.#flushing = false
-      this.#flush(store)
-    })
+    if (typeof WHERRY_LINES === 'undefined' || WHERRY_LINES) {
+      if (this.#flushing || !this.#maySend(store)) return
+      this.#flushing = true
+      void this.#flushAfterThisMoment(store)
+    }
+  }
+
+  /** Commits of the same moment go along; and what frees a slot lets its successor be claimed first. */
+  async #flushAfterThisMoment(store: Store): Promise<void> {
+    for (let hop = 0; hop < HOPS; hop++) await null
+    this.#flushing = false
+    this.#flush(store)
   }
 
   #flush(store: Store): void {
-    while (this.#waiting.length > 0 && this.#inFlight < IN_FLIGHT_MAX) {
-      const { batch, left } = cutBatch(this.#waiting, store.limits.batchUnits)
-      this.#waiting = left
-      this.#inFlight++
-      void this.#send(store, batch).finally(() => {
-        this.#inFlight--
-        this.#flush(store)
-      })
+    if (typeof WHERRY_LINES === 'undefined' || WHERRY_LINES) {
+      while (this.#waiting.length > 0 && this.#maySend(store)) {
+        const { batch, left } = cutBatch(this.#waiting, store.limits.batchUnits)
+        this.#waiting = left
+        this.#inFlight++
+        void this.#send(store, batch).finally(() => {
+          this.#inFlight--
+          this.#flush(store)
+        })
+      }
     }
+  }
+
+  #maySend({ limits }: Store): boolean {
+    const isWhole = this.#waiting.length >= limits.batchUnits
+    return this.#inFlight < (isWhole ? WHOLE_IN_FLIGHT_MAX : IN_FLIGHT_MAX)
   }
 
   async #send(store: Store, batch: readonly Pooled[]): Promise<void> {
@@ -169,7 +190,10 @@ export class StoreSession {
         resolve(versions[i] ?? null)
       })
     } catch (error) {
-      for (const { reject } of batch) reject(error)
+      // What is refused must not take others with it.
+      if (error instanceof CommitRefusal && batch.length > 1) {
+        for (const pooled of batch) await this.#send(store, [pooled])
+      } else for (const { reject } of batch) reject(error)
     }
   }
 
@@ -204,19 +228,20 @@ function cutBatch(waiting: readonly Pooled[], size: number): { batch: Pooled[]; 
   const left: Pooled[] = []
   const written = new Set<string>()
   const checked = new Set<string>()
-  for (const pooled of waiting) {
-    const { unit } = pooled
-    const meets =
-      unit.some(({ key }) => written.has(key)) ||
-      unit.some((put) => isWrite(put) && checked.has(put.key))
-    if (batch.length >= size || meets) {
+  let next = 0
+  for (; next < waiting.length && batch.length < size; next++) {
+    const pooled = waiting[next] as Pooled
+    const meets = pooled.unit.some(
+      (put) => written.has(put.key) || (checked.has(put.key) && isWrite(put)),
+    )
+    if (meets) {
       left.push(pooled)
       continue
     }
     batch.push(pooled)
-    for (const put of unit) (isWrite(put) ? written : checked).add(put.key)
+    for (const put of pooled.unit) (isWrite(put) ? written : checked).add(put.key)
   }
-  return { batch, left }
+  return { batch, left: [...left, ...waiting.slice(next)] }
 }
 
 /** Names what could not be done; refusals of ours pass as they are. */
@@ -224,7 +249,7 @@ export async function unavailable<T>(action: string, act: () => T | PromiseLike<
   try {
     return await act()
   } catch (error) {
-    if (error instanceof WherryError) throw error
+    if (error instanceof WherryError || error instanceof CommitRefusal) throw error
     throw new WherryError('store-unavailable', `Cannot ${action}: ${messageOf(error)}`, {
       cause: error,
     })

@@ -3,6 +3,9 @@ import { HEAD_BYTES_MAX, type Limits, type Put } from './store.ts'
 /** Keys, places, tags and names of parts: printable ASCII, so that every store sorts them alike. */
 const NAME = /^[!-~]+$/
 
+/** A commit that no store may accept. Nothing of it was written. */
+export class CommitRefusal extends TypeError {}
+
 /** Whether the put writes; one with nothing but `expect` is a check. */
 export function isWrite(put: Put): boolean {
   return (
@@ -19,7 +22,7 @@ export function isWrite(put: Put): boolean {
 /**
  * Refuses, before anything is written, what no store may accept.
  *
- * @throws TypeError that names the limit and the key.
+ * @throws CommitRefusal (a TypeError) that names the limit and the key.
  */
 export function assertCommit(units: readonly (readonly Put[])[], limits: Limits): void {
   const unitOf = new Map<string, { unit: number; writes: boolean }>()
@@ -33,17 +36,17 @@ export function assertCommit(units: readonly (readonly Put[])[], limits: Limits)
       if (write) writes++
       const other = unitOf.get(put.key)
       if (other !== undefined && (other.unit === index || other.writes || write)) {
-        throw new TypeError(`Cannot commit: the key "${put.key}" stands twice in one batch`)
+        throw new CommitRefusal(`Cannot commit: the key "${put.key}" stands twice in one batch`)
       }
       unitOf.set(put.key, { unit: index, writes: write })
     }
     if (writes > limits.unitPuts) {
-      throw new TypeError(
+      throw new CommitRefusal(
         `Cannot commit: a unit writes ${writes} records, expected at most ${limits.unitPuts} (unitPuts)`,
       )
     }
     if (bytes > limits.unitBytes) {
-      throw new TypeError(
+      throw new CommitRefusal(
         `Cannot commit: a unit holds ${bytes} bytes, expected at most ${limits.unitBytes} (unitBytes)`,
       )
     }
@@ -51,62 +54,62 @@ export function assertCommit(units: readonly (readonly Put[])[], limits: Limits)
 }
 
 function assertPut(put: Put, limits: Limits): void {
-  const where = `the put of "${put.key}"`
-  const { tags = {}, parts = {} } = put
-  assertNames([put.key, put.place ?? '-', ...Object.keys(tags), ...Object.keys(parts)], where)
-  assertScores([put.score ?? 0, ...Object.values(tags)], where)
-  if (put.key.length > limits.keyBytes) {
-    throw new TypeError(
-      `Cannot commit ${where}: the key has ${put.key.length} bytes, expected at most ${limits.keyBytes} (keyBytes)`,
+  const { key, place, score, head, stamp, tags, parts } = put
+  assertName(key, put)
+  if (place !== undefined) assertName(place, put)
+  if (score !== undefined) assertScore(score, put)
+  for (const tag in tags) {
+    assertName(tag, put)
+    assertScore(tags[tag] as number, put)
+  }
+  if (key.length > limits.keyBytes) {
+    throw refused(
+      put,
+      `the key has ${key.length} bytes, expected at most ${limits.keyBytes} (keyBytes)`,
     )
   }
-  const unplaced = put.place === undefined || put.score === undefined
-  if (put.expect === null && unplaced && isWrite(put)) {
-    throw new TypeError(`Cannot commit ${where}: a new record needs a place and a score`)
+  if (put.expect === null && (place === undefined || score === undefined) && isWrite(put)) {
+    throw refused(put, 'a new record needs a place and a score')
   }
-  if (put.place !== undefined && put.place.startsWith('k') !== put.key.startsWith('k/')) {
-    throw new TypeError(
-      `Cannot commit ${where}: its place is "${put.place}", expected class k just when the key starts with "k/"`,
+  if (place !== undefined && place.startsWith('k') !== key.startsWith('k/')) {
+    throw refused(
+      put,
+      `its place is "${place}", expected class k just when the key starts with "k/"`,
     )
   }
-  for (const text of [put.head, put.stamp, ...Object.values(parts)]) assertText(text, where)
-  assertBytes(put.head, HEAD_BYTES_MAX, `the head of ${where}`)
-  for (const [name, part] of Object.entries(parts)) {
-    assertBytes(part, limits.partBytes, `part "${name}" of ${where}`)
+  assertText(head, HEAD_BYTES_MAX, 'the head', put)
+  assertText(stamp, Infinity, 'the stamp', put)
+  for (const name in parts) {
+    assertName(name, put)
+    assertText(parts[name], limits.partBytes, 'a part', put)
   }
 }
 
-function assertNames(names: readonly string[], where: string): void {
-  for (const name of names) {
-    if (NAME.test(name)) continue
-    throw new TypeError(`Cannot commit ${where}: "${name}" is not printable ASCII`)
+function refused({ key }: Put, why: string): CommitRefusal {
+  return new CommitRefusal(`Cannot commit the put of "${key}": ${why}`)
+}
+
+function assertName(name: string, put: Put): void {
+  if (!NAME.test(name)) throw refused(put, `"${name}" is not printable ASCII`)
+}
+
+function assertScore(score: number, put: Put): void {
+  if (!Number.isSafeInteger(score)) throw refused(put, `the score ${score} is not a safe integer`)
+}
+
+function assertText(text: string | null | undefined, max: number, what: string, put: Put): void {
+  if (text === undefined || text === null) return
+  // Some databases keep no NUL in text, and cut it off there in silence.
+  if (text.includes('\0')) throw refused(put, `${what} has the character U+0000`)
+  if (isLonger(text, max)) {
+    throw refused(put, `${what} has ${byteLength(text)} bytes, expected at most ${max}`)
   }
-}
-
-function assertScores(scores: readonly number[], where: string): void {
-  for (const score of scores) {
-    if (Number.isSafeInteger(score)) continue
-    throw new TypeError(`Cannot commit ${where}: the score ${score} is not a safe integer`)
-  }
-}
-
-/** Some databases keep no NUL in text, and cut it off there in silence. */
-function assertText(text: string | null | undefined, where: string): void {
-  if (!text?.includes('\0')) return
-  throw new TypeError(`Cannot commit ${where}: a text has the character U+0000`)
-}
-
-function assertBytes(text: string | null | undefined, max: number, what: string): void {
-  if (text === undefined || text === null || !isLonger(text, max)) return
-  throw new TypeError(
-    `Cannot commit: ${what} has ${byteLength(text)} bytes, expected at most ${max}`,
-  )
 }
 
 /** Bytes of the put that count for `unitBytes`. */
 export function putBytes(put: Put): number {
   let bytes = put.key.length + byteLength(put.head ?? '')
-  for (const part of Object.values(put.parts ?? {})) bytes += byteLength(part ?? '')
+  for (const name in put.parts) bytes += byteLength(put.parts[name] ?? '')
   return bytes
 }
 

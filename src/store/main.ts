@@ -6,7 +6,7 @@
  */
 export { neverFalling } from '../clock.ts'
 export { systemClock, systemRandom } from '../system.ts'
-export { assertCommit, byteLength, isWrite } from './commit-rules.ts'
+export { assertCommit, byteLength, CommitRefusal, isWrite } from './commit-rules.ts'
 export { addOperations, NO_OPERATIONS } from './operations.ts'
 export { RecordIndex } from './record-index.ts'
 export { nextRow, type Row, withParts } from './row.ts'

@@ -15,8 +15,11 @@ export class WakeBoard {
   }
 
   publish(hint: Hint | undefined): void {
-    for (const { channel, at } of hint?.wake ?? []) {
-      for (const hear of [...(this.#hearers.get(channel) ?? [])]) hear(at)
-    }
+    for (const { channel, at } of hint?.wake ?? []) this.tell(channel, at)
+  }
+
+  tell(channel: string, at: number): void {
+    const hearers = this.#hearers.get(channel)
+    if (hearers !== undefined) for (const hear of [...hearers]) hear(at)
   }
 }
