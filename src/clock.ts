@@ -14,12 +14,18 @@ export interface Clock {
 /** Returns a number from 0 (inclusive) to 1 (exclusive), with at least 32 random bits. */
 export type Random = () => number
 
-const ALPHABET = '0123456789abcdefghijklmnopqrstuvwxyz'
+/** Characters that one random number is good for: 36^5 is less than 2^26. */
+const CHARACTERS_MAX = 5
 
 /** Returns `length` random characters of `[0-9a-z]`; twelve of them hold 62 bits. */
 export function randomToken(random: Random, length: number): string {
   let token = ''
-  for (let i = 0; i < length; i++) token += ALPHABET[Math.floor(random() * ALPHABET.length)]
+  while (token.length < length) {
+    const count = Math.min(CHARACTERS_MAX, length - token.length)
+    token += Math.floor(random() * 36 ** count)
+      .toString(36)
+      .padStart(count, '0')
+  }
   return token
 }
 

@@ -1,7 +1,7 @@
 import { decode, encode } from './codec.ts'
 import type { Buffering } from './companion.ts'
 import type { WherryError } from './errors.ts'
-import { Job, type JobSurroundings } from './job.ts'
+import { Job, type JobConfig, type JobSurroundings } from './job.ts'
 import type { JobOptions, JobQueueStrategy, ProcessJob } from './job-queue-strategy.ts'
 import { KvJobQueueStrategy } from './kv/kv-job-queue-strategy.ts'
 import { refusal } from './refusal.ts'
@@ -110,7 +110,7 @@ export class JobQueue<Data = any, Result = any> {
       return { job: this.#job(kept, options), options: { ...options } }
     })
     if (strategy instanceof KvJobQueueStrategy && buffering === undefined) {
-      return (await strategy.addMany(jobs)).map((job) => this.#handle(job))
+      return strategy.addMany(jobs, (config) => this.#handle(config as JobConfig<Data, Result>))
     }
     const added: SubscribableJob<Data, Result>[] = []
     for (const { job, options } of jobs) {
@@ -128,7 +128,7 @@ export class JobQueue<Data = any, Result = any> {
     return new Job({ queueName: this.name, data, retries }, this.#setting.surroundings)
   }
 
-  #handle(job: Job): SubscribableJob<Data, Result> {
+  #handle(job: Job | JobConfig<Data, Result>): SubscribableJob<Data, Result> {
     return new SubscribableJob<Data, Result>(job, this.#setting.surroundings)
   }
 }

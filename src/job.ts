@@ -12,6 +12,8 @@ export type JobId = string | number
 export interface JobConfig<Data = unknown, Result = unknown> {
   readonly queueName: string
   readonly data: Data
+  /** Gives the data when they are first asked for, in place of `data`. */
+  readonly readData?: (() => Data) | undefined
   readonly id?: JobId | null | undefined
   readonly retries?: number | undefined
   readonly attempts?: number | undefined
@@ -78,7 +80,8 @@ export class Job<Data = any, Result = any> {
   /** Attempts beyond the first. */
   readonly retries: number
   readonly createdAt: Date
-  readonly #data: Data
+  #data: Data
+  #readData: (() => Data) | null
   readonly #priority: number
   readonly #surroundings: JobSurroundings
   #life: JobLife
@@ -91,6 +94,7 @@ export class Job<Data = any, Result = any> {
     this.retries = config.retries ?? 0
     this.createdAt = config.createdAt ?? new Date(surroundings.clock.now())
     this.#data = config.data
+    this.#readData = config.readData ?? null
     this.#result = config.result
     this.#priority = config.priority ?? 0
     this.#surroundings = surroundings
@@ -115,6 +119,10 @@ export class Job<Data = any, Result = any> {
   }
 
   get data(): Data {
+    if (this.#readData !== null) {
+      this.#data = this.#readData()
+      this.#readData = null
+    }
     return this.#data
   }
 

@@ -1,6 +1,6 @@
 import { type Clock, sleep } from './clock.ts'
 import { WherryError } from './errors.ts'
-import { configOf, Job, type JobId, type JobSurroundings } from './job.ts'
+import { configOf, Job, type JobConfig, type JobId, type JobSurroundings } from './job.ts'
 import { inspectable, type JobQueueStrategy } from './job-queue-strategy.ts'
 import { isSettledState, JobState } from './lifecycle.ts'
 import { assertNumber, refusal } from './refusal.ts'
@@ -80,8 +80,11 @@ export class SubscribableJob<Data = any, Result = any> extends Job<Data, Result>
   readonly isBuffered: boolean = false
   readonly #surroundings: SubscribableSurroundings
 
-  constructor(job: Job<Data, Result>, surroundings: SubscribableSurroundings) {
-    super(configOf(job), surroundings)
+  constructor(
+    job: Job<Data, Result> | JobConfig<Data, Result>,
+    surroundings: SubscribableSurroundings,
+  ) {
+    super(job instanceof Job ? configOf(job) : job, surroundings)
     this.#surroundings = surroundings
   }
 

@@ -12,10 +12,10 @@ export const systemClock: Clock = {
   clearTimeout: (handle) => clearTimeout(handle as Parameters<typeof clearTimeout>[0]),
 }
 
-const pool = new Uint32Array(64)
+const pool = new Uint32Array(1_024)
 let used = pool.length
 
-/** Cryptographic randomness, drawn 64 numbers at a time. */
+/** Cryptographic randomness, drawn many numbers at a time. */
 export const systemRandom: Random = () => {
   if (used === pool.length) {
     crypto.getRandomValues(pool)

@@ -206,7 +206,7 @@ export class StoreBuffers implements BufferBackend {
 
   #flushed(plan: FlushPlan, flush: Flush): false {
     flush.begun(plan)
-    this.#announce(plan.puts)
+    this.#inside.announce(jobsOf(plan.puts))
     return false
   }
 
@@ -232,7 +232,7 @@ export class StoreBuffers implements BufferBackend {
       if (version === null) return null
       done = next
     }
-    this.#announce(puts)
+    this.#inside.announce(jobsOf(puts))
     return true
   }
 
@@ -336,12 +336,6 @@ export class StoreBuffers implements BufferBackend {
       })
     }
     return [...free]
-  }
-
-  #announce(puts: readonly Put[]): void {
-    for (const [queueName, added] of Map.groupBy(jobsOf(puts), (record) => record.queueName)) {
-      this.#inside.announce(queueName, added)
-    }
   }
 
   #commit(unit: readonly Put[]): Promise<string | null> {

@@ -1,5 +1,6 @@
 import { type Clock, sleep } from '../clock.ts'
 import type { Store } from '../store/store.ts'
+import type { Claim } from './claim.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import { cancelChannelOf, placeOf } from './layout.ts'
 import type { Attempt } from './runner.ts'
@@ -31,7 +32,7 @@ export class Cancellations {
   /** Hears of jobs of the queue, where the store tells. Answers how to stop hearing. */
   subscribe(store: Store, queueName: string): () => void {
     const { dispatcher } = this.#options
-    const hear = (): void => renew([...dispatcher.attempts(queueName)])
+    const hear = (): void => renew(dispatcher.claims(queueName))
     return store.subscribe?.(cancelChannelOf(queueName), hear) ?? (() => {})
   }
 
@@ -61,7 +62,7 @@ export class Cancellations {
 
   #attempts(): Attempt[] {
     const { dispatcher } = this.#options
-    return dispatcher.names().flatMap((name) => [...dispatcher.attempts(name)])
+    return dispatcher.names().flatMap((name) => dispatcher.attempts(name))
   }
 
   async #look(): Promise<void> {
@@ -73,10 +74,12 @@ export class Cancellations {
     }))
     const answer = await session.read({ ranges })
     const cancelled = new Set(answer.ranges.flat().map(({ key }) => key))
-    renew(this.#attempts().filter(({ claim }) => cancelled.has(claim.record.key)))
+    const { dispatcher } = this.#options
+    const claims = [...names].flatMap((name) => dispatcher.claims(name))
+    renew(claims.filter(({ record }) => cancelled.has(record.key)))
   }
 }
 
-function renew(attempts: readonly Attempt[]): void {
-  for (const { claim } of attempts) void claim.renew().catch(() => {})
+function renew(claims: readonly Claim[]): void {
+  for (const claim of claims) void claim.renew().catch(() => {})
 }

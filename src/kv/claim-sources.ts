@@ -2,11 +2,12 @@
 import { JobState } from '../lifecycle.ts'
 import type { Range, StoredRecord } from '../store/store.ts'
 import { Claim } from './claim.ts'
-import { type Claimer, type ClaimRound, type ClaimSource, wonOf } from './claimer.ts'
+import { type ClaimRound, type ClaimSource, type Want, wonOf } from './claim-round.ts'
+import type { Claimer } from './claimer.ts'
 import type { JobRecord } from './job-record.ts'
 import { PLACES, type PlaceKind, pauseKey, placeOf, rankOf } from './layout.ts'
 import type { StoreSession } from './store-session.ts'
-import { LOCAL_SKEW_MS, type Upkeep, type Want } from './upkeep.ts'
+import { LOCAL_SKEW_MS, type Upkeep } from './upkeep.ts'
 
 /** Jobs that this process has added and was told to run itself. Nothing is listed for them. */
 export class OwnJobs implements ClaimSource {

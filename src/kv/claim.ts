@@ -36,11 +36,11 @@ export class Claim {
   readonly owner: string
   readonly fence: number
   #record: JobRecord
-  #tail: Promise<unknown> = Promise.resolve()
+  #tail: Promise<unknown> | null = null
   #over: 'cancelled' | 'lost' | null = null
   readonly #session: StoreSession
-  /** Called once, when it turns out that the job was cancelled or lost. */
-  onOver: (why: 'cancelled' | 'lost') => void = () => {}
+  /** Hears once that the job was cancelled or lost. */
+  holder: { interrupt(why: 'cancelled' | 'lost'): void } | null = null
 
   /** `record` is as its claim left it: leased to `owner`. */
   constructor(session: StoreSession, record: JobRecord) {
@@ -52,6 +52,11 @@ export class Claim {
 
   get record(): JobRecord {
     return this.#record
+  }
+
+  /** Whether the job turned out to be cancelled or lost. */
+  get isOver(): boolean {
+    return this.#over !== null
   }
 
   /** Whether the holder may still believe in its lease. */
@@ -93,8 +98,8 @@ export class Claim {
   }
 
   #inTurn(act: () => Promise<ChangeResult>): Promise<ChangeResult> {
-    const result = this.#tail.then(act)
-    this.#tail = result.catch(() => {})
+    const result = this.#tail === null ? act() : this.#tail.then(act, act)
+    this.#tail = result
     return result
   }
 
@@ -174,7 +179,7 @@ export class Claim {
   #end(why: 'cancelled' | 'lost'): ChangeResult {
     if (this.#over === null) {
       this.#over = why
-      this.onOver(why)
+      this.holder?.interrupt(why)
     }
     return why
   }

@@ -1,19 +1,8 @@
 import type { ProcessJob } from '../job-queue-strategy.ts'
 import type { Claim } from './claim.ts'
-import type { ClaimRound, ClaimSource } from './claimer.ts'
+import type { ClaimRound, ClaimSource, Want } from './claim-round.ts'
 import type { Attempt } from './runner.ts'
-import type { Want } from './upkeep.ts'
-
-/** A queue that has a handler in this process. */
-export interface ServedQueue {
-  readonly name: string
-  readonly process: ProcessJob
-  /** Attempts that may run at once in this process. */
-  readonly concurrency: number
-  /** Slots that are taken, or reserved by a claim under way. */
-  taken: number
-  readonly attempts: Set<Attempt>
-}
+import { giveBackAll, type Reservation, ServedQueue, type ServingOptions } from './served-queue.ts'
 
 export interface Dispatched {
   readonly attempts: readonly Attempt[]
@@ -25,25 +14,39 @@ export interface Dispatched {
   readonly isContended: boolean
 }
 
+export interface DispatchOptions {
+  /** Jobs to start at most. Default: as many as there are slots. */
+  readonly max?: number
+  /** Whether to claim jobs that wait for a slot, too. Default false. */
+  readonly goesAhead?: boolean
+  /** Whether jobs of this queue are still wanted, once they are claimed. */
+  readonly isWanted?: (queueName: string) => boolean
+}
+
 /**
  * The queues that this process serves, and their slots. Whoever wants jobs done (a resident worker,
  * a drain) asks here, so that all of them together keep to a queue's concurrency.
  */
 export class Dispatcher {
   readonly #queues = new Map<string, ServedQueue>()
-  readonly #run: (claim: Claim, process: ProcessJob) => Attempt
+  readonly #options: Omit<ServingOptions, 'onRoom'>
   #turn = 0
-  /** Called when a slot has become free. */
-  onFree: (queueName: string) => void = () => {}
+  /** Called when there is room for more. */
+  onFree: () => void = () => {}
 
-  constructor(run: (claim: Claim, process: ProcessJob) => Attempt) {
-    this.#run = run
+  constructor(options: Omit<ServingOptions, 'onRoom'>) {
+    this.#options = options
   }
 
   serve(name: string, process: ProcessJob, concurrency: number): void {
     const known = this.#queues.get(name)
-    const { taken = 0, attempts = new Set<Attempt>() } = known ?? {}
-    this.#queues.set(name, { name, process, concurrency, taken, attempts })
+    if (known === undefined) {
+      const options = { ...this.#options, onRoom: () => this.onFree() }
+      this.#queues.set(name, new ServedQueue(name, process, concurrency, options))
+    } else {
+      known.process = process
+      known.concurrency = concurrency
+    }
   }
 
   get(name: string): ServedQueue | undefined {
@@ -54,21 +57,25 @@ export class Dispatcher {
     return [...this.#queues.keys()]
   }
 
-  attempts(name: string): ReadonlySet<Attempt> {
-    return this.#queues.get(name)?.attempts ?? new Set()
+  attempts(name: string): readonly Attempt[] {
+    return this.#queues.get(name)?.attempts ?? []
   }
 
-  /** Claims and starts at most `max` jobs of these queues, which take turns at being the first. */
+  /** Of attempts, and of jobs that wait for a slot. */
+  claims(name: string): readonly Claim[] {
+    return this.#queues.get(name)?.claims ?? []
+  }
+
+  /** Claims and starts jobs of these queues, which take turns at being the first. */
   async dispatch(
     source: ClaimSource,
     names: readonly string[],
-    max: number,
-    isWanted: (queueName: string) => boolean = () => true,
+    { max = Infinity, goesAhead = false, isWanted = () => true }: DispatchOptions = {},
   ): Promise<Dispatched> {
     const attempts: Attempt[] = []
     const dues: number[] = []
     let isContended = false
-    const wants = this.#wants(names)
+    const wants = this.#wants(names, goesAhead)
     const total = wants.reduce((sum, { limit }) => sum + limit, 0)
     // With less room than the queues would take, they are asked one after the other.
     for (const round of total <= max ? [wants] : wants.map((want) => [want])) {
@@ -88,11 +95,10 @@ export class Dispatcher {
     return { attempts, nextDueAt, isFull, isContended }
   }
 
-  #wants(names: readonly string[]): Want[] {
+  #wants(names: readonly string[], goesAhead: boolean): Want[] {
     const from = this.#turn++ % Math.max(1, names.length)
     return [...names.slice(from), ...names.slice(0, from)].flatMap((queueName) => {
-      const queue = this.#queues.get(queueName)
-      const limit = queue === undefined ? 0 : queue.concurrency - queue.taken
+      const limit = this.#queues.get(queueName)?.room(goesAhead) ?? 0
       return limit > 0 ? [{ queueName, limit }] : []
     })
   }
@@ -104,40 +110,25 @@ export class Dispatcher {
     isWanted: (queueName: string) => boolean,
   ): Promise<Omit<ClaimRound, 'claims'> & Pick<Dispatched, 'attempts'>> {
     const wants = asked.map(({ queueName, limit }) => ({ queueName, limit: Math.min(limit, max) }))
+    const queues = wants.map(({ queueName }) => this.#queues.get(queueName) as ServedQueue)
     // Reserved first: another claim may be under way for the same queue.
-    for (const { queueName, limit } of wants) this.#take(queueName, limit)
-    try {
-      const { claims, ...round } = await source.claim(wants)
-      const attempts: Attempt[] = []
-      const givenBack: Promise<unknown>[] = []
-      for (const claim of claims) {
-        if (isWanted(claim.record.queueName)) attempts.push(this.#start(claim))
-        else givenBack.push(claim.settle({ event: { type: 'deferred' } }))
-      }
-      // Whoever stopped their worker waits for these as well.
-      await Promise.allSettled(givenBack)
-      return { ...round, attempts }
-    } finally {
-      for (const { queueName, limit } of wants) this.#take(queueName, -limit)
+    const reserved = queues.map((queue, i) => queue.reserve(wants[i]?.limit ?? 0))
+    const accept = async (claims: readonly Claim[]): Promise<Attempt[]> => {
+      const won = Map.groupBy(claims, ({ record }) => record.queueName)
+      const started = queues.map((queue, i) =>
+        queue.accept(reserved[i] as Reservation, won.get(queue.name) ?? []),
+      )
+      return (await Promise.all(started)).flat()
     }
-  }
-
-  #take(queueName: string, slots: number): void {
-    const queue = this.#queues.get(queueName)
-    if (queue !== undefined) queue.taken += slots
-  }
-
-  #start(claim: Claim): Attempt {
-    const { queueName } = claim.record
-    const queue = this.#queues.get(queueName) as ServedQueue
-    const attempt = this.#run(claim, queue.process)
-    this.#take(queueName, 1)
-    queue.attempts.add(attempt)
-    void attempt.stopped.then(() => {
-      this.#take(queueName, -1)
-      this.onFree(queueName)
+    const { claims, ...round } = await source.claim(wants).catch(async (error) => {
+      await accept([])
+      throw error
     })
-    void attempt.ended.finally(() => this.#queues.get(queueName)?.attempts.delete(attempt))
-    return attempt
+    const isLate = ({ record }: Claim): boolean => !isWanted(record.queueName)
+    const late = claims.filter(isLate)
+    const attempts = await accept(late.length === 0 ? claims : claims.filter((one) => !isLate(one)))
+    // Whoever stopped their worker waits for these as well.
+    await giveBackAll(late)
+    return { ...round, attempts }
   }
 }

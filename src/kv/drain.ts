@@ -2,7 +2,7 @@ import { type Clock, sleep } from '../clock.ts'
 import { assertNumber, assertWhole } from '../refusal.ts'
 import { addOperations } from '../store/operations.ts'
 import type { Operations } from '../store/store.ts'
-import type { ClaimSource } from './claimer.ts'
+import type { ClaimSource } from './claim-round.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import type { Attempt, Ending } from './runner.ts'
 import type { StoreSession } from './store-session.ts'
@@ -113,19 +113,19 @@ class Drain {
       const reason = this.#reasonToStop(left)
       if (reason !== null) return reason
       this.#isFreed = false
+      const wasQuiet = this.#unsettled === 0
       const { attempts, nextDueAt, isFull, isContended } = await dispatcher.dispatch(
         source,
         queueNames,
-        this.#maxJobs - this.#endings.length,
-        () => !this.#signal.aborted,
+        { max: this.#maxJobs - this.#endings.length, isWanted: () => !this.#signal.aborted },
       )
       for (const attempt of attempts) this.#follow(attempt)
       // A slot that became free meanwhile was not looked for.
       if (attempts.length > 0 || this.#isFreed || this.#signal.aborted) continue
       if (isContended) await session.backOff(1)
-      else if (this.#running.size > 0) await this.#slotOrEnd()
-      else if (this.#unsettled > 0) await Promise.all(this.#endings)
-      else return this.#nothingFound(nextDueAt, isFull)
+      else if (this.#unsettled > 0) await this.#slotOrEnd()
+      // A look beside an attempt under way may have seen its lease.
+      else if (wasQuiet) return this.#nothingFound(nextDueAt, isFull)
     }
   }
 
@@ -163,8 +163,9 @@ class Drain {
     return ending
   }
 
-  /** Waits until a job of this drain stops or the budget ends. */
+  /** Waits until a job of this drain stops or the budget ends; once all have, until that is stored. */
   async #slotOrEnd(): Promise<void> {
+    if (this.#running.size === 0) return void (await Promise.all(this.#endings))
     const { clock } = this.#setting
     const budgetOver = new AbortController()
     const freed = new Promise<void>((resolve) => {

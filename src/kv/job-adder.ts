@@ -1,4 +1,3 @@
-import { type Random, randomToken } from '../clock.ts'
 import { encode } from '../codec.ts'
 import { messageOf, WherryError } from '../errors.ts'
 import type { Job, JobId } from '../job.ts'
@@ -16,7 +15,6 @@ import type { StoreSession } from './store-session.ts'
 
 export interface AdderOptions {
   readonly session: StoreSession
-  readonly random: Random
   readonly newId: () => string
   readonly setRetries: (queueName: string, job: Job) => number
   /** How long a job that is born leased stays its adder's, in ms; null: it goes into the line. */
@@ -25,7 +23,7 @@ export interface AdderOptions {
 
 export interface Addition {
   readonly job: Job
-  readonly options: JobOptions
+  readonly options?: JobOptions | undefined
 }
 
 /** Commits of one add whose fate stays unknown, before its caller is told so. */
@@ -47,7 +45,10 @@ export class JobAdder {
   /** All are checked before the first is stored. Answers the records as they are stored. */
   async add(additions: readonly Addition[]): Promise<Outcomes<JobRecord>> {
     const prepared = await this.prepare(additions)
-    await this.#refuseTaken(prepared)
+    // Of a single one its commit tells, where a commit can tell.
+    if (prepared.length > 1 || this.#options.session.opened?.guarantee === 'eventual') {
+      await this.#refuseTaken(prepared)
+    }
     return outcomesOf(
       prepared.map((record, i) => this.#storeOnce(record, chosenId(additions[i] as Addition))),
     )
@@ -59,15 +60,18 @@ export class JobAdder {
    */
   async prepare(additions: readonly Addition[]): Promise<JobRecord[]> {
     const parts = additions.map(({ job }) => partsOf(job))
-    const store = await this.#options.session.store()
+    const { session } = this.#options
+    const store = session.ready ?? (await session.store())
     const prepared = additions.map((addition, i) => this.#prepare(addition, parts[i] ?? {}, store))
-    await this.#announce(store, new Set(prepared.map(({ queueName }) => queueName)))
+    const news = prepared.filter(({ queueName }) => !this.#knownQueues.has(queueName))
+    if (news.length > 0)
+      await this.#announce(store, new Set(news.map(({ queueName }) => queueName)))
     return prepared
   }
 
-  #prepare({ job, options }: Addition, parts: JobRecord['parts'], store: Store): JobRecord {
+  #prepare({ job, options = {} }: Addition, parts: JobRecord['parts'], store: Store): JobRecord {
     const { queueName } = job
-    const { session, random, newId, setRetries, bornLeasedMs } = this.#options
+    const { session, newId, setRetries, bornLeasedMs } = this.#options
     const retries = setRetries(queueName, job)
     assertQueueName(queueName)
     const priority = options.priority ?? job.priority
@@ -108,7 +112,7 @@ export class JobAdder {
       createdAt,
       priority,
       timeoutMs: options.timeout ?? null,
-      nonce: randomToken(random, 10),
+      nonce: session.nonce(),
       owner: '',
       errorIsCut: false,
       isListedApart: ownId !== null || !isGeneratedId(id) || now - createdAt > CREATED_WITHIN_MS,
@@ -127,9 +131,6 @@ export class JobAdder {
 
   /** A race may still be lost in the commit; this is what lets a batch be refused as a whole. */
   async #refuseTaken(records: readonly JobRecord[]): Promise<void> {
-    // Of a single one its commit tells, where a commit can tell.
-    const isEventual = this.#options.session.opened?.guarantee === 'eventual'
-    if (records.length === 1 && !isEventual) return
     const own = records.filter(({ isListedApart }) => isListedApart)
     const ids = new Set<string>()
     for (const { id } of own) {
@@ -144,8 +145,8 @@ export class JobAdder {
 
   /** Lets everyone know which queues a store holds; where lists are dear they tell it themselves. */
   async #announce(store: Store, queueNames: ReadonlySet<string>): Promise<void> {
-    const news = [...queueNames].filter((name) => !this.#knownQueues.has(name))
-    if (news.length === 0 || store.guarantee === 'eventual') return
+    if (store.guarantee === 'eventual') return
+    const news = [...queueNames]
     const { got } = await this.#options.session.read({ get: news.map(queueKey) })
     const unknown = news.filter((_, i) => got[i] === null)
     const put = (name: string) => ({
@@ -217,7 +218,7 @@ export class JobAdder {
 }
 
 function chosenId({ job, options }: Addition): JobId | null {
-  return options.id ?? job.id ?? null
+  return options?.id ?? job.id ?? null
 }
 
 function partsOf({ data }: Job): Record<string, string> {

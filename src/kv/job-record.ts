@@ -81,22 +81,24 @@ export function decodeRecord(record: StoredRecord): JobRecord {
   const id = idOfKey(record.key)
   if (place === null || id === null) throw corrupt(record, `its place is "${record.place}"`)
   const head = parseHead(record)
-  const stored: JobRecord = {
+  const stamp = record.stamp === '' ? null : parseStamp(record.stamp)
+  return {
     id,
     key: record.key,
     version: record.version,
     queueName: place.queueName,
-    life: lifeOf(head, place.kind, record.score),
+    life: stamp
+      ? leasedLife(head, stamp, place.kind, record)
+      : lifeOf(head, place.kind, record.score),
     createdAt: head.c,
     priority: head.p ?? 0,
     timeoutMs: head.t ?? null,
     nonce: head.d ?? '',
-    owner: head.o ?? '',
+    owner: stamp?.owner ?? head.o ?? '',
     errorIsCut: head.y === 1,
     isListedApart: record.tags?.[CREATED_TAG] !== undefined,
     parts: record.parts ?? {},
   }
-  return record.stamp === '' ? stored : withStamp(stored, record, place.kind)
 }
 
 function parseHead(record: StoredRecord): Head {
@@ -151,15 +153,14 @@ function parseStamp(stamp: string): Stamp {
   return { owner, at: Number(at), lengthMs: Number(lengthMs), progress: Number(progress) }
 }
 
-/** Lays the stamp over what the head says: the place tells whether the attempt has begun. */
-function withStamp(stored: JobRecord, record: StoredRecord, kind: PlaceKind): JobRecord {
-  const { owner, at, lengthMs, progress } = parseStamp(record.stamp)
+/** The head is from before the claim, where the job waited; the place tells whether it has begun. */
+function leasedLife(head: Head, stamp: Stamp, kind: PlaceKind, record: StoredRecord): JobLife {
+  const { owner, at, lengthMs, progress } = stamp
   const lease: Lease = { owner, until: record.score, lengthMs }
-  // The head is from before the claim, where the job waited.
-  const waiting: JobLife = { ...stored.life, state: 'PENDING', lease: null }
+  const waiting = { ...lifeOf(head, 'ready', 0), progress }
   const life = transition(waiting, { type: kind === 'lease' ? 'started' : 'held', at, lease })
   if (life === null || !Number.isFinite(at)) throw corrupt(record, `its stamp is "${record.stamp}"`)
-  return { ...stored, owner, life: { ...life, progress } }
+  return life
 }
 
 /** When the stamped claim of the record was made; for a renewal, which must say it again. */
@@ -194,28 +195,29 @@ function scoreOf(kind: PlaceKind, { life, priority, createdAt }: JobRecord, now:
   }
 }
 
+/** By hand: `JSON.stringify` of all fields takes three times as long, and this is done at each write. */
 function encodeHead(record: JobRecord): string {
-  const { life } = record
-  const head: Head = {
-    v: RECORD_FORMAT,
-    c: record.createdAt,
-    n: life.retries || undefined,
-    a: life.attempts || undefined,
-    l: life.lapses || undefined,
-    p: record.priority || undefined,
-    r: life.runAt ?? undefined,
-    s: life.startedAt ?? undefined,
-    e: life.settledAt ?? undefined,
-    f: life.fence || undefined,
-    g: life.progress || undefined,
-    t: record.timeoutMs ?? undefined,
-    d: record.nonce || undefined,
-    o: record.owner || undefined,
-    m: life.lease?.lengthMs,
-    x: life.error,
-    y: record.errorIsCut ? 1 : undefined,
+  const { life, createdAt, nonce, owner } = record
+  let head = `{"v":${RECORD_FORMAT},"c":${createdAt}`
+  const add = (field: Exclude<keyof Head, 'v' | 'c'>, value: string | number): void => {
+    head += `,"${field}":${value}`
   }
-  return JSON.stringify(head)
+  if (life.retries) add('n', life.retries)
+  if (life.attempts) add('a', life.attempts)
+  if (life.lapses) add('l', life.lapses)
+  if (record.priority) add('p', record.priority)
+  if (life.runAt !== null) add('r', life.runAt)
+  if (life.startedAt !== null) add('s', life.startedAt)
+  if (life.settledAt !== null) add('e', life.settledAt)
+  if (life.fence) add('f', life.fence)
+  if (life.progress) add('g', life.progress)
+  if (record.timeoutMs !== null) add('t', record.timeoutMs)
+  if (nonce) add('d', JSON.stringify(nonce))
+  if (owner) add('o', JSON.stringify(owner))
+  if (life.lease !== null) add('m', life.lease.lengthMs)
+  if (life.error !== undefined) add('x', JSON.stringify(life.error))
+  if (record.errorIsCut) add('y', 1)
+  return `${head}}`
 }
 
 /** Bytes of a head that its error may take: the other fields need at most 300. */

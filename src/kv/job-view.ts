@@ -26,6 +26,21 @@ export function configOfRecord(record: JobRecord): JobConfig {
   }
 }
 
+/** The same of a job that was just added, of which little is asked. */
+export function configOfAdded<Data>(record: JobRecord): JobConfig<Data> {
+  const { id, queueName, life, priority, parts } = record
+  return {
+    id,
+    queueName,
+    data: undefined as Data,
+    readData: () => decodePart(parts['data']) as Data,
+    retries: life.retries,
+    priority,
+    createdAt: new Date(record.createdAt),
+    runAt: dateOf(life.runAt),
+  }
+}
+
 /** The record as a job, with what its parts hold. */
 export function jobOf(record: JobRecord, surroundings: JobSurroundings): Job {
   return new Job(configOfRecord(record), surroundings)

@@ -1,6 +1,6 @@
 import { type BackoffStrategy, exponentialBackoff } from '../back-off.ts'
 import { type Clock, type Random, TIMER_MS_MAX } from '../clock.ts'
-import type { Job, JobId, JobSurroundings } from '../job.ts'
+import { Job, type JobConfig, type JobId, type JobSurroundings } from '../job.ts'
 import { idGenerator, isId } from '../job-id.ts'
 import type { JobListOptions, JobPage } from '../job-list.ts'
 import type { InspectableJobQueueStrategy, JobOptions, ProcessJob } from '../job-queue-strategy.ts'
@@ -18,10 +18,11 @@ import { JobEditor } from './job-editor.ts'
 import { JobFinder, type StateCounts } from './job-finder.ts'
 import { DELAY_MS_MAX } from './job-input.ts'
 import type { JobRecord } from './job-record.ts'
-import { jobOf } from './job-view.ts'
+import { configOfAdded } from './job-view.ts'
+import { Lines } from './lines.ts'
 import { Renewals } from './renewals.ts'
 import { ResidentWorker } from './resident-worker.ts'
-import { runClaim } from './runner.ts'
+import type { RunnerOptions } from './runner.ts'
 import { closed, StoreSession } from './store-session.ts'
 import { Upkeep } from './upkeep.ts'
 
@@ -41,6 +42,11 @@ export interface KvJobQueueStrategyOptions {
   readonly leaseMs?: number | undefined
   /** How often to look for jobs where the store tells of none, in ms. Default 200. */
   readonly pollInterval?: PerQueue<number> | undefined
+  /**
+   * A worker whose handlers are quick claims ahead what its slots do in this time, in ms, so that it
+   * need not ask the store between any two. 0: it never holds a job that it does not run. Default 10.
+   */
+  readonly claimAheadMs?: number | undefined
   /** Default: exponential from 1 s to 1 h. */
   readonly backoffStrategy?: BackoffStrategy | undefined
   /** Overrides the retries of each added job. */
@@ -76,7 +82,7 @@ export interface StrategyInside {
   readonly surroundings: JobSurroundings
   readonly clock: Clock
   /** Tells whoever waits for jobs that these are stored. */
-  announce(queueName: string, records: readonly JobRecord[]): void
+  announce(records: readonly JobRecord[]): void
 }
 
 /**
@@ -85,8 +91,11 @@ export interface StrategyInside {
  * follow it through a constant.
  */
 declare const WHERRY_RESIDENT: boolean | undefined
+/** The same for a platform whose only store is `eventual`: claims from lines are left out as well. */
+declare const WHERRY_LINES: boolean | undefined
 
 const LEASE_MS = 30_000
+const AHEAD_MS = 10
 /** No claim would be believed that takes as long to answer, and each would be given back. */
 const LEASE_MS_MIN = 100
 /** An edge runtime ends what takes longer. */
@@ -111,6 +120,7 @@ export class KvJobQueueStrategy implements InspectableJobQueueStrategy {
   readonly #dispatcher: Dispatcher
   readonly #upkeep: Upkeep
   readonly #claimer: Claimer
+  readonly #lines: Lines | null
   readonly #own: OwnJobs
   readonly #adder: JobAdder
   readonly #finder: JobFinder
@@ -130,10 +140,11 @@ export class KvJobQueueStrategy implements InspectableJobQueueStrategy {
 
   constructor(options: KvJobQueueStrategyOptions) {
     const { clock = systemClock, random = systemRandom, logger = consoleLogger } = options
-    const { storage, maxLapses = 3 } = options
+    const { storage, maxLapses = 3, claimAheadMs: aheadMs = AHEAD_MS } = options
     const make = 'make a service'
     assertWhole(make, 'leaseMs', options.leaseMs ?? LEASE_MS, LEASE_MS_MIN, TIMER_MS_MAX)
     assertNumber(make, 'maxLapses', maxLapses)
+    assertNumber(make, 'claimAheadMs', aheadMs)
     this.#options = options
     this.#clock = clock
     this.#logger = logger
@@ -145,38 +156,40 @@ export class KvJobQueueStrategy implements InspectableJobQueueStrategy {
       typeof WHERRY_RESIDENT === 'undefined' || WHERRY_RESIDENT
         ? new Renewals(clock, session.clock)
         : null
-    this.#dispatcher = new Dispatcher((claim, process) => {
-      const renewals = this.#renews ? this.#renewals : null
-      const storesProgress = !this.#isEventual
-      const backOffMs = (job: Job): number => this.#backOffMs(job)
-      const timeoutMs = (): number | null => this.#timeoutMs
-      const attempt = runClaim(claim, process, {
-        session,
-        clock,
-        logger,
-        renewals,
-        storesProgress,
-        backOffMs,
-        timeoutMs,
-        maxLapses,
-      })
-      const { id: channel } = claim.record
-      void attempt.ended.then(() => this.#news.publish({ wake: [{ channel, at: 0 }] }))
-      return attempt
+    const running: RunnerOptions = {
+      session,
+      clock,
+      logger,
+      maxLapses,
+      renewals: () => (this.#renews ? this.#renewals : null),
+      storesProgress: () => !this.#isEventual,
+      backOffMs: (job) => this.#backOffMs(job),
+      timeoutMs: () => this.#timeoutMs,
+    }
+    this.#dispatcher = new Dispatcher({
+      running,
+      aheadMs: () => (this.#renews ? aheadMs : 0),
+      onEnded: (id) => this.#news.tell(id, 0),
     })
     this.#upkeep = new Upkeep({ session, logger, maxLapses })
     this.#claimer = new Claimer({
       session,
       upkeep: this.#upkeep,
-      random,
       logger,
       leaseMsOf: (record) => this.#leaseMs(record),
-      leaseMs: () => (this.#renews ? this.#renewedLeaseMs : null),
     })
+    this.#lines =
+      typeof WHERRY_LINES === 'undefined' || WHERRY_LINES
+        ? new Lines({
+            session,
+            upkeep: this.#upkeep,
+            claimer: this.#claimer,
+            leaseMs: () => (this.#renews ? this.#renewedLeaseMs : null),
+          })
+        : null
     this.#own = new OwnJobs(session, this.#claimer)
     this.#adder = new JobAdder({
       session,
-      random,
       newId: options.newId ?? idGenerator(() => session.clock.now(), random),
       setRetries: options.setRetries ?? ((_queueName, job) => job.retries),
       bornLeasedMs: (record, store) => this.#bornLeasedMs(record, store),
@@ -184,11 +197,11 @@ export class KvJobQueueStrategy implements InspectableJobQueueStrategy {
     this.#finder = new JobFinder(session, this.#surroundings)
     this.#editor = new JobEditor(session)
     this.#worker =
-      typeof WHERRY_RESIDENT === 'undefined' || WHERRY_RESIDENT
+      (typeof WHERRY_RESIDENT === 'undefined' || WHERRY_RESIDENT) && this.#lines !== null
         ? new ResidentWorker({
             session,
             dispatcher: this.#dispatcher,
-            source: this.#claimer,
+            source: this.#lines,
             clock,
             random,
             logger,
@@ -219,7 +232,7 @@ export class KvJobQueueStrategy implements InspectableJobQueueStrategy {
       adder: this.#adder,
       surroundings: this.#surroundings,
       clock: this.#clock,
-      announce: (queueName, records) => this.#announce(queueName, records),
+      announce: (records) => this.#announce(records),
     }
   }
 
@@ -233,16 +246,19 @@ export class KvJobQueueStrategy implements InspectableJobQueueStrategy {
     return added as Job<Data>
   }
 
-  /** Stores several jobs, in as few round trips as the store allows. All are checked first. */
-  async addMany(additions: readonly { job: Job; options?: JobOptions }[]): Promise<Job[]> {
-    const { done, failed } = await this.#adder.add(
-      additions.map(({ job, options = {} }) => ({ job, options })),
-    )
-    for (const [queueName, added] of Map.groupBy(done, (record) => record.queueName)) {
-      this.#announce(queueName, added)
-    }
+  /**
+   * Stores several jobs, in as few round trips as the store allows. All are checked first. `make`
+   * gives the answer for each; by default a Job.
+   */
+  async addMany<Added = Job>(
+    additions: readonly { job: Job; options?: JobOptions }[],
+    make?: (config: JobConfig) => Added,
+  ): Promise<Added[]> {
+    const { done, failed } = await this.#adder.add(additions)
+    this.#announce(done)
     if (failed) throw failed.reason
-    return done.map((record) => jobOf(record, this.#surroundings))
+    const makeJob = make ?? ((config) => new Job(config, this.#surroundings) as Added)
+    return done.map((record) => makeJob(configOfAdded(record)))
   }
 
   /** Makes this process able to run jobs of the queue, by `drain()` or once it is started. */
@@ -301,7 +317,8 @@ export class KvJobQueueStrategy implements InspectableJobQueueStrategy {
     if (this.#closed) throw closed()
     const listed = (): ListedJobs =>
       new ListedJobs(this.#session, this.#claimer, this.#upkeep, queueNames)
-    const source = options.only === 'own' ? this.#own : this.#isEventual ? listed() : this.#claimer
+    const source =
+      options.only === 'own' ? this.#own : ((this.#isEventual ? null : this.#lines) ?? listed())
     const setting = {
       session: this.#session,
       dispatcher: this.#dispatcher,
@@ -347,7 +364,7 @@ export class KvJobQueueStrategy implements InspectableJobQueueStrategy {
     const record = await this.#editor.cancel(String(id))
     if (record === null) return undefined
     // A handler in this very process need not wait for its next renewal.
-    for (const { claim } of this.#dispatcher.attempts(record.queueName)) {
+    for (const claim of this.#dispatcher.claims(record.queueName)) {
       if (claim.record.key === record.key) void claim.renew().catch(() => {})
     }
     return this.findOne(id)
@@ -390,6 +407,7 @@ export class KvJobQueueStrategy implements InspectableJobQueueStrategy {
   /** No job of the queue is begun by anyone until it is resumed. */
   async pause(queueName: string): Promise<void> {
     await this.#editor.pause(queueName)
+    await this.#dispatcher.get(queueName)?.giveBack()
   }
 
   async resume(queueName: string): Promise<void> {
@@ -452,17 +470,25 @@ export class KvJobQueueStrategy implements InspectableJobQueueStrategy {
     return 1_000
   }
 
-  #announce(queueName: string, records: readonly JobRecord[]): void {
-    const ids = records.map(({ id }) => id)
+  #announce(records: readonly JobRecord[]): void {
     const now = this.#session.clock.now()
     for (const record of records) {
       const dueAt = record.life.runAt ?? now
-      if (this.#drainsOwn(queueName) && dueAt <= now) this.#own.add(record)
+      if (dueAt <= now && this.#drainsOwn(record.queueName)) this.#own.add(record)
       this.#worker?.wakeAt(dueAt)
     }
     for (const hear of [this.#options.onAdd, this.#attachment.onAdd]) {
+      if (hear !== undefined) this.#tell(hear, records)
+    }
+  }
+
+  #tell(hear: OnAdd, records: readonly JobRecord[]): void {
+    for (const [queueName, added] of Map.groupBy(records, (record) => record.queueName)) {
       try {
-        hear?.(queueName, ids)
+        hear(
+          queueName,
+          added.map(({ id }) => id),
+        )
       } catch (error) {
         this.#logger.error('onAdd threw', { error, queueName })
       }

@@ -6,6 +6,14 @@ export interface Outcomes<T> {
 
 /** Waits for all of them, whatever becomes of each. */
 export async function outcomesOf<T>(attempts: readonly Promise<T>[]): Promise<Outcomes<T>> {
+  const [only] = attempts
+  // The usual case, and it need not pay for the others.
+  if (only !== undefined && attempts.length === 1) {
+    return only.then(
+      (value) => ({ done: [value], failed: undefined }),
+      (reason) => ({ done: [], failed: { status: 'rejected', reason } }),
+    )
+  }
   const results = await Promise.allSettled(attempts)
   return {
     done: results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : [])),

@@ -1,5 +1,6 @@
 import type { Clock } from '../clock.ts'
 import type { Claim } from './claim.ts'
+import { Roster, type Rostered } from './roster.ts'
 import type { StoreClock } from './store-clock.ts'
 
 /** Part of a lease after which it is renewed. */
@@ -7,9 +8,11 @@ const RENEW_AFTER = 1 / 3
 /** The least time between two tries, so that a store that fails fast is not asked in a loop. */
 const RETRY_MS = 20
 
-interface Held {
-  /** Called once, when the lease has run out without a renewal. */
-  readonly onLost: () => void
+/** A claim whose lease is kept alive. */
+export interface Held extends Rostered {
+  readonly claim: Claim
+  /** Hears once that the lease has run out without a renewal. */
+  readonly holder: { lost(): void }
   renewing: boolean
 }
 
@@ -17,7 +20,7 @@ interface Held {
 export class Renewals {
   readonly #clock: Clock
   readonly #storeClock: StoreClock
-  readonly #held = new Map<Claim, Held>()
+  readonly #held = new Roster<Held>()
   #timer: unknown
   #timerDue = Infinity
 
@@ -26,40 +29,41 @@ export class Renewals {
     this.#storeClock = storeClock
   }
 
-  /** Renews the claim from now on. Answers how to stop. */
-  add(claim: Claim, onLost: () => void): () => void {
-    this.#held.set(claim, { onLost, renewing: false })
-    this.#scheduleFor(claim)
-    return () => this.remove(claim)
+  /** Renews the claim from now on, until it is removed. */
+  add(claim: Claim, holder: Held['holder']): Held {
+    const held = { claim, holder, renewing: false, rosterIndex: -1 }
+    this.#held.add(held)
+    this.#scheduleFor(held)
+    return held
   }
 
-  remove(claim: Claim): void {
-    this.#held.delete(claim)
+  remove(held: Held): void {
+    this.#held.delete(held)
     if (this.#held.size === 0) this.#stopTimer()
   }
 
   #look(): void {
     this.#stopTimer()
-    for (const [claim, held] of this.#held) {
-      if (!claim.believed) {
-        this.#held.delete(claim)
-        held.onLost()
-      } else if (this.#renewIn(claim) <= 0 && !held.renewing) {
-        void this.#renew(claim, held)
+    for (const held of this.#held.all()) {
+      if (!held.claim.believed) {
+        this.#held.delete(held)
+        held.holder.lost()
+      } else if (this.#renewIn(held.claim) <= 0 && !held.renewing) {
+        void this.#renew(held)
       }
     }
-    for (const claim of this.#held.keys()) this.#scheduleFor(claim)
+    for (const held of this.#held.all()) this.#scheduleFor(held)
   }
 
-  async #renew(claim: Claim, held: Held): Promise<void> {
+  async #renew(held: Held): Promise<void> {
     held.renewing = true
     try {
-      await claim.renew()
+      await held.claim.renew()
     } catch {
       // The store does not answer. The lease ends in its time; until then the next look tries again.
     } finally {
       held.renewing = false
-      if (this.#held.has(claim)) this.#scheduleFor(claim)
+      if (this.#held.has(held)) this.#scheduleFor(held)
     }
   }
 
@@ -69,13 +73,11 @@ export class Renewals {
     return lease.until - lease.lengthMs * (1 - RENEW_AFTER) - this.#storeClock.now()
   }
 
-  #scheduleFor(claim: Claim): void {
+  #scheduleFor({ claim, renewing }: Held): void {
     const { lease } = claim.record.life
     if (lease === null) return
     const endsIn = lease.until - this.#storeClock.latest()
-    const lookIn = this.#held.get(claim)?.renewing
-      ? endsIn
-      : Math.min(endsIn, Math.max(RETRY_MS, this.#renewIn(claim)))
+    const lookIn = renewing ? endsIn : Math.min(endsIn, Math.max(RETRY_MS, this.#renewIn(claim)))
     // Rounded up: a timer that fires a moment early would find nothing to do.
     this.#schedule(this.#clock.monotonic() + Math.max(0, Math.ceil(lookIn)))
   }

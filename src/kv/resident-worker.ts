@@ -3,7 +3,7 @@ import type { Logger } from '../logger.ts'
 import { assertNumber } from '../refusal.ts'
 import type { Store } from '../store/store.ts'
 import { Cancellations } from './cancellations.ts'
-import type { ClaimSource } from './claimer.ts'
+import type { ClaimSource } from './claim-round.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import { channelOf } from './layout.ts'
 import type { Attempt } from './runner.ts'
@@ -78,10 +78,13 @@ export class ResidentWorker {
   async stop(queueName: string): Promise<void> {
     this.#queues.delete(queueName)
     this.wake()
-    const attempts = (): ReadonlySet<Attempt> => this.#options.dispatcher.attempts(queueName)
+    const attempts = (): readonly Attempt[] => this.#options.dispatcher.attempts(queueName)
     const finished = async (): Promise<void> => {
+      const giveBack = () => this.#options.dispatcher.get(queueName)?.giveBack()
+      await giveBack()
       await this.#looking
-      await Promise.all([...attempts()].map(({ ended }) => ended))
+      await giveBack()
+      await Promise.all(attempts().map(({ ended }) => ended))
     }
     await this.#within(this.#options.gracefulShutdownTimeout, finished())
     for (const attempt of attempts()) attempt.interrupt()
@@ -114,12 +117,13 @@ export class ResidentWorker {
   async #look(): Promise<number> {
     const { dispatcher, source, session } = this.#options
     try {
-      const store = await session.store()
+      const store = session.ready ?? (await session.store())
       const names = [...this.#queues]
       for (const name of names) this.#subscribe(store, name)
-      const { attempts, nextDueAt } = await dispatcher.dispatch(source, names, Infinity, (name) =>
-        this.#queues.has(name),
-      )
+      const { attempts, nextDueAt } = await dispatcher.dispatch(source, names, {
+        goesAhead: true,
+        isWanted: (name) => this.#queues.has(name),
+      })
       if (attempts.length > 0) void this.#cancellations.lookWhileBusy(store)
       return this.#sleepMs(store, names, attempts, nextDueAt)
     } catch (error) {
@@ -135,10 +139,7 @@ export class ResidentWorker {
     nextDueAt: number | null,
   ): number {
     const { dispatcher, session, random, pollMs } = this.#options
-    const hasRoom = names.some((name) => {
-      const queue = dispatcher.get(name)
-      return queue !== undefined && queue.taken < queue.concurrency
-    })
+    const hasRoom = names.some((name) => (dispatcher.get(name)?.room(true) ?? 0) > 0)
     // Full: the next look comes when a slot is free.
     if (!hasRoom) return HOPE_MS
     const hopeMs = store.subscribe

@@ -9,21 +9,33 @@ import { isLonger } from '../store/commit-rules.ts'
 import type { Change, ChangeResult, Claim } from './claim.ts'
 import { cutError } from './job-record.ts'
 import { jobOf } from './job-view.ts'
-import type { Renewals } from './renewals.ts'
+import type { Held, Renewals } from './renewals.ts'
+import type { Rostered } from './roster.ts'
 import type { StoreSession } from './store-session.ts'
+
+/** See `KvJobQueueStrategy`: where it is defined as `false`, no progress is stored. */
+declare const WHERRY_LINES: boolean | undefined
 
 /** How an attempt came to its end. */
 export type Ending = 'completed' | 'failed' | 'retried' | 'cancelled' | 'deferred' | 'lost'
 
 /** An attempt under way. */
-export interface Attempt {
+export interface Attempt extends Rostered {
   readonly claim: Claim
+  /** On the monotonic clock. */
+  readonly begunAt: number
   /** Resolves when the handler has stopped, or nobody waits for it any more: its slot is free. */
   readonly stopped: Promise<void>
   /** Resolves when its end is stored, or cannot be. */
   readonly ended: Promise<Ending>
-  /** Aborts the handler, so that the job can be given back. */
-  interrupt(): void
+  /** Aborts the handler; by default so that the job can be given back. */
+  interrupt(why?: Interruption): void
+}
+
+/** Who hears of each attempt that its handler has stopped, and then that its end is stored. */
+export interface AttemptObserver {
+  onStopped(attempt: Attempt): void
+  onEnded(attempt: Attempt): void
 }
 
 export interface RunnerOptions {
@@ -31,9 +43,9 @@ export interface RunnerOptions {
   readonly clock: Clock
   readonly logger: Logger
   /** Keeps leases alive; null where a lease covers the whole attempt. */
-  readonly renewals: Renewals | null
+  readonly renewals: () => Renewals | null
   /** Whether progress is written: not where every write is dear. */
-  readonly storesProgress: boolean
+  readonly storesProgress: () => boolean
   /** How long after its failed attempt the job may run again, in ms. */
   readonly backOffMs: (job: Job) => number
   /** The timeout of a job that brings none of its own, in ms; null: none. */
@@ -70,107 +82,175 @@ const TIMEOUT_PATIENCE = 0.8
 const PROGRESS_EVERY_MS = 1_000
 
 /** Runs a claimed job: its handler, signal and timeout, and the one commit that says how it ended. */
-export function runClaim(claim: Claim, process: ProcessJob, options: RunnerOptions): Attempt {
-  const run = new Run(claim, options)
-  const outcome = run.perform(process)
-  return {
-    claim,
-    stopped: outcome.then(() => {}),
-    ended: outcome.then((result) => run.settle(result)),
-    interrupt: () => run.interrupt('stopping'),
-  }
+export function runClaim(
+  claim: Claim,
+  process: ProcessJob,
+  options: RunnerOptions,
+  observer: AttemptObserver,
+): Attempt {
+  return new Run(claim, process, options, observer)
 }
 
-class Run {
-  readonly #claim: Claim
+const NONE: unknown[] = []
+
+class Run implements Attempt {
+  readonly claim: Claim
+  readonly begunAt: number
+  rosterIndex = -1
   readonly #options: RunnerOptions
-  readonly #abort = new AbortController()
-  readonly #context: JobContext
+  readonly #observer: AttemptObserver
+  readonly #renewals: Renewals | null
+  readonly #timeoutMs: number | null
+  #held: Held | null = null
+  #abort: AbortController | null = null
   #interruption: Interruption | null = null
   #job: Job | null = null
-  readonly #timeoutMs: number | null
-  readonly #timers = new Set<unknown>()
-  #giveUp: () => void = () => {}
+  #timers: unknown[] = NONE
   #progressIsStored = true
   /** The handler has stopped, or nobody waits for it any more. */
   #isOver = false
+  #ending: Ending | null = null
+  // Made when they are asked for: most attempts are followed by nobody.
+  #stopped: PromiseWithResolvers<void> | null = null
+  #ended: PromiseWithResolvers<Ending> | null = null
 
-  constructor(claim: Claim, options: RunnerOptions) {
-    this.#claim = claim
+  constructor(
+    claim: Claim,
+    process: ProcessJob,
+    options: RunnerOptions,
+    observer: AttemptObserver,
+  ) {
+    this.claim = claim
     this.#options = options
+    this.#observer = observer
+    this.begunAt = options.clock.monotonic()
+    this.#renewals = options.renewals()
     this.#timeoutMs = claim.record.timeoutMs ?? options.timeoutMs()
-    const { id: jobId, queueName } = claim.record
-    const log = withFields(options.logger, { jobId, queueName, fence: claim.fence })
-    this.#context = { signal: this.#abort.signal, fence: claim.fence, log }
+    if (claim.record.life.state !== 'RUNNING') claim.begin(options.session.clock.now())
+    claim.holder = this
+    this.#held = this.#renewals?.add(claim, this) ?? null
+    if (this.#timeoutMs !== null) this.#after(this.#timeoutMs, () => this.interrupt('timeout'))
+    void this.#handle(process)
   }
 
-  async perform(process: ProcessJob): Promise<Outcome> {
-    const { renewals, session } = this.#options
-    const claim = this.#claim
-    if (claim.record.life.state !== 'RUNNING') claim.begin(session.clock.now())
-    claim.onOver = (why) => this.interrupt(why)
-    renewals?.add(claim, () => this.interrupt('lost'))
-    if (this.#timeoutMs !== null) this.#after(this.#timeoutMs, () => this.interrupt('timeout'))
-    const abandoned = new Promise<Outcome>((resolve) => {
-      this.#giveUp = () => resolve({ type: 'abandoned' })
-    })
-    const outcome = await Promise.race([this.#handle(process), abandoned])
-    renewals?.remove(claim)
-    for (const timer of this.#timers) this.#options.clock.clearTimeout(timer)
-    this.#isOver = true
-    return outcome
+  get stopped(): Promise<void> {
+    if (this.#isOver) return Promise.resolve()
+    this.#stopped ??= Promise.withResolvers()
+    return this.#stopped.promise
+  }
+
+  get ended(): Promise<Ending> {
+    if (this.#ending !== null) return Promise.resolve(this.#ending)
+    this.#ended ??= Promise.withResolvers()
+    return this.#ended.promise
+  }
+
+  /** Its lease has run out. */
+  lost(): void {
+    this.interrupt('lost')
   }
 
   /** Aborts the handler, and stops waiting for it after a while that depends on the reason. */
-  interrupt(why: Interruption): void {
+  interrupt(why: Interruption = 'stopping'): void {
     if (this.#isOver) return
     if (this.#interruption === null) {
       this.#interruption = why
       // A stopping process keeps its lease for as long as it waits; any other reason ends it.
-      if (why !== 'stopping') this.#options.renewals?.remove(this.#claim)
+      if (why !== 'stopping') this.#letGo()
       if (why === 'cancelled') this.#job?.cancel()
-      this.#abort.abort(this.#reason(why))
+      this.#abort?.abort(this.#reason(why))
     }
     const patienceMs = this.#patienceMs(why)
-    if (patienceMs !== null) this.#after(patienceMs, () => this.#giveUp())
+    if (patienceMs !== null) this.#after(patienceMs, () => this.#finish({ type: 'abandoned' }))
   }
 
-  async settle(outcome: Outcome): Promise<Ending> {
+  /** The handler has stopped, or nobody waits for it any longer. */
+  #finish(outcome: Outcome): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    this.#letGo()
+    for (const timer of this.#timers) this.#options.clock.clearTimeout(timer)
+    this.#observer.onStopped(this)
+    this.#stopped?.resolve()
+    void this.#settle(outcome)
+  }
+
+  #letGo(): void {
+    if (this.#held !== null) this.#renewals?.remove(this.#held)
+    this.#held = null
+  }
+
+  async #settle(outcome: Outcome): Promise<void> {
+    let ending: Ending = this.#interruption === 'cancelled' ? 'cancelled' : 'lost'
     try {
       const change = this.#changeOf(outcome)
-      if (change === null) return this.#interruption === 'cancelled' ? 'cancelled' : 'lost'
-      return this.#endingOf(await this.#claim.settle(change))
+      if (change !== null) ending = this.#endingOf(await this.claim.settle(change))
     } catch (error) {
-      this.#context.log.error('Cannot store how a job ended; it will run again', { error })
-      return 'lost'
+      this.#log().error('Cannot store how a job ended; it will run again', { error })
+      ending = 'lost'
     }
+    this.#ending = ending
+    this.#observer.onEnded(this)
+    this.#ended?.resolve(ending)
   }
 
   /** The one place that runs user code. */
-  async #handle(process: ProcessJob): Promise<Outcome> {
+  async #handle(process: ProcessJob): Promise<void> {
+    let outcome: Outcome
     try {
       const { session, logger } = this.#options
-      const job = jobOf(this.#claim.record, { clock: session.clock, logger })
+      const job = jobOf(this.claim.record, { clock: session.clock, logger })
       this.#job = job
       job.on('progress', () => this.#storeProgress(job))
-      return { type: 'returned', value: await process(job, this.#context) }
+      outcome = { type: 'returned', value: await process(job, this.#context()) }
     } catch (error) {
-      return { type: 'threw', error }
+      outcome = { type: 'threw', error }
+    }
+    this.#finish(outcome)
+  }
+
+  /** The signal and the log are made when they are asked for: most handlers never do. */
+  #context(): JobContext {
+    const signal = (): AbortSignal => this.#signal()
+    const log = (): Logger => this.#log()
+    return {
+      fence: this.claim.fence,
+      get signal() {
+        return signal()
+      },
+      get log() {
+        return log()
+      },
     }
   }
 
-  #storeProgress(job: Job): void {
-    if (!this.#options.storesProgress || !this.#progressIsStored) return
-    if (this.#isOver || this.#interruption !== null) return
-    this.#progressIsStored = false
-    const store = (): void => {
-      this.#progressIsStored = true
-      if (job.progress === this.#claim.record.life.progress) return
-      void this.#claim.progress(job.progress).catch(() => {})
-      this.#progressIsStored = false
-      this.#after(PROGRESS_EVERY_MS, store)
+  #signal(): AbortSignal {
+    if (this.#abort === null) {
+      this.#abort = new AbortController()
+      if (this.#interruption !== null) this.#abort.abort(this.#reason(this.#interruption))
     }
-    store()
+    return this.#abort.signal
+  }
+
+  #log(): Logger {
+    const { id: jobId, queueName } = this.claim.record
+    return withFields(this.#options.logger, { jobId, queueName, fence: this.claim.fence })
+  }
+
+  #storeProgress(job: Job): void {
+    if (typeof WHERRY_LINES === 'undefined' || WHERRY_LINES) {
+      if (!this.#options.storesProgress() || !this.#progressIsStored) return
+      if (this.#isOver || this.#interruption !== null) return
+      this.#progressIsStored = false
+      const store = (): void => {
+        this.#progressIsStored = true
+        if (job.progress === this.claim.record.life.progress) return
+        void this.claim.progress(job.progress).catch(() => {})
+        this.#progressIsStored = false
+        this.#after(PROGRESS_EVERY_MS, store)
+      }
+      store()
+    }
   }
 
   /** What the end of the attempt stores; null: nothing, the lease ends by itself. */
@@ -218,33 +298,33 @@ class Run {
       .replaceAll('\0', '\uFFFD')
       .slice(0, bytesMax / 3)
     const cut = cutError(message)
-    const { retries, attempts } = this.#claim.record.life
+    const { retries, attempts } = this.claim.record.life
     const retryAt = retries >= attempts ? at + this.#backOffMs() : at
     const event: JobEvent = { type: 'failed', at, error: cut, retryAt }
-    this.#context.log.debug('An attempt has failed', { error })
+    this.#log().debug('An attempt has failed', { error })
     return cut === message ? { event } : { event, parts: { error: message }, errorIsCut: true }
   }
 
   #backOffMs(): number {
     const { session, logger, backOffMs } = this.#options
     return backOffMs(
-      this.#job ?? jobOf({ ...this.#claim.record, parts: {} }, { clock: session.clock, logger }),
+      this.#job ?? jobOf({ ...this.claim.record, parts: {} }, { clock: session.clock, logger }),
     )
   }
 
   #endingOf(result: ChangeResult): Ending {
     if (result === 'cancelled') return 'cancelled'
-    const { id, life } = this.#claim.record
+    const { id, life } = this.claim.record
     if (result === 'done') return ENDINGS[life.state]
     const error = new LeaseLostError(
       `Cannot settle job "${id}": its lease was lost to another worker`,
     )
-    this.#context.log.warn(error.message, { error })
+    this.#log().warn(error.message, { error })
     return 'lost'
   }
 
   #reason(why: Interruption): Error {
-    const job = `Job "${this.#claim.record.id}"`
+    const job = `Job "${this.claim.record.id}"`
     switch (why) {
       case 'cancelled':
         return new WherryError('job-cancelled', `${job} was cancelled`)
@@ -259,7 +339,7 @@ class Run {
 
   /** How long to wait for the handler to stop, in ms; null: as long as it takes. */
   #patienceMs(why: Interruption): number | null {
-    const { lease } = this.#claim.record.life
+    const { lease } = this.claim.record.life
     const leaseLeftMs = Math.max(0, (lease?.until ?? 0) - this.#options.session.clock.latest())
     switch (why) {
       case 'cancelled':
@@ -274,11 +354,7 @@ class Run {
   }
 
   #after(ms: number, act: () => void): void {
-    const timer = this.#options.clock.setTimeout(() => {
-      this.#timers.delete(timer)
-      act()
-    }, ms)
-    this.#timers.add(timer)
+    this.#timers = [...this.#timers, this.#options.clock.setTimeout(act, ms)]
   }
 }
 

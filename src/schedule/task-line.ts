@@ -115,7 +115,7 @@ export class TaskLine {
       return this.#commitRun(sight, prepared, sight.record.cursor)
     })
     if (outcome === 'id-taken') return this.runNow()
-    this.#options.inside.announce(prepared.queueName, [prepared])
+    this.#options.inside.announce([prepared])
     return prepared
   }
 
@@ -195,7 +195,7 @@ export class TaskLine {
       return this.#commitRun(sight, prepared, at)
     })
     if (outcome === 'id-taken') return this.#add(at, waits, true)
-    if (outcome === 'added') this.#options.inside.announce(prepared.queueName, [prepared])
+    if (outcome === 'added') this.#options.inside.announce([prepared])
     if (outcome === 'overlaps' && !waits) {
       const fields = { taskId: task.id, queueName, at: new Date(at) }
       logger.info('A run is skipped: the one before is not over', fields)
