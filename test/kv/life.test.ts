@@ -1,26 +1,7 @@
 import { describe, expect, test, vi } from 'vitest'
 import { jobKey } from '../../src/kv/layout.ts'
 import { type Job, JobQueueService, LeaseLostError } from '../../src/main.ts'
-import { Workbench } from '../support/workbench.ts'
-
-/** The store as a process sees it that stopped talking to it: its calls never come back. */
-function cutOff(bench: Workbench): { store: typeof bench.store; cut: () => void } {
-  let isCut = false
-  const { store } = bench
-  const pass = <T>(act: () => Promise<T>): Promise<T> => (isCut ? new Promise(() => {}) : act())
-  return {
-    cut: () => {
-      isCut = true
-    },
-    store: {
-      ...{ name: store.name, guarantee: store.guarantee, clock: store.clock, limits: store.limits },
-      read: (query) => pass(() => store.read(query)),
-      commit: (units, hint) => pass(() => store.commit(units, hint)),
-      operations: () => store.operations(),
-      close: () => store.close(),
-    },
-  }
-}
+import { cutOff, Workbench } from '../support/workbench.ts'
 
 describe('a job', () => {
   test('runs, and its result is stored', async () => {

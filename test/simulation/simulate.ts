@@ -46,6 +46,7 @@ const QUIET_MS = 600_000
 
 interface HandlerRun {
   readonly id: string
+  readonly queueName: string
   readonly process: Process
   readonly context: JobContext
 }
@@ -152,7 +153,8 @@ class Simulation {
       random: world.random,
       logger: this.#logger(process),
       leaseMs: LEASE_MS,
-      concurrency: world.between(1, 3),
+      concurrency: process.slots,
+      claimAheadMs: [0, 10, 5_000][world.between(0, 2)],
       gracefulShutdownTimeout: 500,
       maxLapses: MAX_LAPSES,
       backoffStrategy: (_queueName, attempts) => 100 * attempts,
@@ -199,7 +201,8 @@ class Simulation {
     if (!process.alive) return new Promise(() => {})
     this.#handlerRuns++
     this.#checkStart(id, context, process)
-    const run: HandlerRun = { id, process, context }
+    this.#checkSlots(job.queueName, process)
+    const run: HandlerRun = { id, queueName: job.queueName, process, context }
     this.#runs.add(run)
     try {
       const style = world.random()
@@ -212,6 +215,16 @@ class Simulation {
     } finally {
       this.#runs.delete(run)
     }
+  }
+
+  /** Handlers that were told to stop may be given up, and then count no more. */
+  #checkSlots(queueName: string, process: Process): void {
+    const beside = [...this.#runs].filter(
+      (run) =>
+        run.process === process && run.queueName === queueName && !run.context.signal.aborted,
+    )
+    if (beside.length < process.slots) return
+    this.#watch.fail(`${process.name}: ran ${beside.length + 1} jobs in ${process.slots} slots`)
   }
 
   /** What must hold at the moment a handler begins, if its process believes what it was told. */

@@ -70,6 +70,8 @@ export class Process {
   readonly name: string
   readonly clock: Clock
   alive = true
+  /** Jobs of a queue that may run at once in it. */
+  readonly slots: number
   readonly #skewMaxMs: number
   #skewMs: number
   #hungUntil = 0
@@ -79,6 +81,7 @@ export class Process {
   constructor(world: World, name: string, skewMs = 2_000) {
     this.world = world
     this.name = name
+    this.slots = world.between(1, 3)
     this.#skewMaxMs = skewMs
     this.#skewMs = world.between(-skewMs, skewMs)
     this.#jumpedAt = world.now

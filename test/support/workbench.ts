@@ -81,3 +81,22 @@ export class Workbench {
     return call
   }
 }
+
+/** A view of the bench's store that can be cut off: its calls are answered no more. */
+export function cutOff(bench: Workbench): { store: Store; cut: () => void } {
+  let isCut = false
+  const { store } = bench
+  const pass = <T>(act: () => Promise<T>): Promise<T> => (isCut ? new Promise(() => {}) : act())
+  return {
+    cut: () => {
+      isCut = true
+    },
+    store: {
+      ...{ name: store.name, guarantee: store.guarantee, clock: store.clock, limits: store.limits },
+      read: (query) => pass(() => store.read(query)),
+      commit: (units, hint) => pass(() => store.commit(units, hint)),
+      operations: () => store.operations(),
+      close: () => store.close(),
+    },
+  }
+}
