@@ -8,6 +8,7 @@ import { nextTick } from 'node:process'
 import type { Clock, Random } from '../../src/clock.ts'
 import { messageOf } from '../../src/errors.ts'
 import { refusal } from '../../src/refusal.ts'
+import { Roster, type Rostered } from '../../src/roster.ts'
 import type { Store } from '../../src/store/store.ts'
 import { systemClock, systemRandom } from '../../src/system.ts'
 import { createLuaStore, type LuaServer } from './lua/lua-store.ts'
@@ -52,11 +53,16 @@ export function createRedisStore(
   return createLuaStore(server, { name: 'redis', base, random })
 }
 
+/** A call that is to be told when its connection is gone. */
+interface Waiting extends Rostered {
+  readonly reject: (error: Error) => void
+}
+
 class RedisServer implements LuaServer {
   readonly #given: string | RedisClient
   readonly #clock: Clock
   readonly #timeoutMs: number
-  readonly #inFlight = new Set<(error: Error) => void>()
+  readonly #inFlight = new Roster<Waiting>()
   #client: RedisClient | null = null
   #connected: Promise<void> | null = null
   #hearing: Hearing | null = null
@@ -106,7 +112,7 @@ class RedisServer implements LuaServer {
     const waits = this.#connected !== null && !this.#closed && !REFUSED.test(this.#lastError)
     if (waits) return
     const why = this.#lastError || 'The connection was closed'
-    for (const reject of [...this.#inFlight]) reject(new Error(why))
+    for (const { reject } of this.#inFlight.all()) reject(new Error(why))
   }
 
   readonly #noteError = (error: Error): void => {
@@ -143,10 +149,11 @@ class RedisServer implements LuaServer {
     if (client.status === 'wait') client.connect().catch(() => {})
     // One wait for all of them, or each would listen.
     this.#connected ??= this.#inTime<void>((resolve, reject) => {
-      this.#inFlight.add(reject)
+      const waiting = { reject, rosterIndex: -1 }
+      this.#inFlight.add(waiting)
       client.on('ready', resolve)
       return () => {
-        this.#inFlight.delete(reject)
+        this.#inFlight.delete(waiting)
         client.off('ready', resolve)
       }
     }).finally(() => {
@@ -157,11 +164,12 @@ class RedisServer implements LuaServer {
 
   #answer(client: RedisClient, command: string, args: readonly string[]): Promise<unknown> {
     return this.#inTime((resolve, reject) => {
-      this.#inFlight.add(reject)
+      const waiting = { reject, rosterIndex: -1 }
+      this.#inFlight.add(waiting)
       cork(client, args)
       // The client's own error holds the arguments, which are the user's data.
       client.call(command, args).then(resolve, (error) => reject(new Error(messageOf(error))))
-      return () => this.#inFlight.delete(reject)
+      return () => this.#inFlight.delete(waiting)
     })
   }
 

@@ -1,6 +1,6 @@
 import type { Clock } from '../clock.ts'
+import { Roster, type Rostered } from '../roster.ts'
 import type { Claim } from './claim.ts'
-import { Roster, type Rostered } from './roster.ts'
 import type { StoreClock } from './store-clock.ts'
 
 /** Part of a lease after which it is renewed. */

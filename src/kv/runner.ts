@@ -5,12 +5,12 @@ import type { Job } from '../job.ts'
 import type { JobContext, ProcessJob } from '../job-queue-strategy.ts'
 import type { JobEvent, JobState } from '../lifecycle.ts'
 import type { Logger } from '../logger.ts'
+import type { Rostered } from '../roster.ts'
 import { isLonger } from '../store/commit-rules.ts'
 import type { Change, ChangeResult, Claim } from './claim.ts'
 import { cutError } from './job-record.ts'
 import { jobOf } from './job-view.ts'
 import type { Held, Renewals } from './renewals.ts'
-import type { Rostered } from './roster.ts'
 import type { StoreSession } from './store-session.ts'
 
 /** See `KvJobQueueStrategy`: where it is defined as `false`, no progress is stored. */

@@ -1,6 +1,6 @@
 import type { ProcessJob } from '../job-queue-strategy.ts'
+import { Roster } from '../roster.ts'
 import type { Claim } from './claim.ts'
-import { Roster } from './roster.ts'
 import { type Attempt, type AttemptObserver, type RunnerOptions, runClaim } from './runner.ts'
 
 /** See `KvJobQueueStrategy`: only a resident worker claims ahead. */
@@ -100,7 +100,7 @@ export class ServedQueue implements AttemptObserver {
     this.#taken -= slots
     this.#asked -= beyond
     this.#ahead.push(...ahead)
-    this.#fill()
+    this.#fill(this.#options.running.clock.monotonic())
     return attempts
   }
 
@@ -119,11 +119,12 @@ export class ServedQueue implements AttemptObserver {
     if (isSuspect(attempt.claim)) this.#suspects--
     this.#taken--
     if (typeof WHERRY_RESIDENT === 'undefined' || WHERRY_RESIDENT) {
-      const ms = this.#options.running.clock.monotonic() - attempt.begunAt
+      const now = this.#options.running.clock.monotonic()
+      const ms = now - attempt.begunAt
       const known = Math.min(this.#handlerMs, UNKNOWN_MS)
       // One that takes long counts at once, those that do not one by one.
       this.#handlerMs = Math.max(ms, known + (ms - known) / REMEMBERED)
-      this.#fill()
+      this.#fill(now)
       if (this.room(true) > 0) this.#options.onRoom()
     }
   }
@@ -147,11 +148,11 @@ export class ServedQueue implements AttemptObserver {
   }
 
   /** Starts what waits, as far as there are slots. */
-  #fill(): void {
+  #fill(now: number): void {
     if (typeof WHERRY_RESIDENT === 'undefined' || WHERRY_RESIDENT) {
       if (this.#ahead.length === 0) return
       const { clock } = this.#options.running
-      this.#aheadSince = clock.monotonic()
+      this.#aheadSince = now
       while (this.#taken < this.concurrency) {
         const claim = this.#ahead.shift()
         if (claim === undefined) return

@@ -29,7 +29,7 @@ interface Pooled {
 /** Commits in flight at once: one is being answered while the next is on its way. */
 const IN_FLIGHT_MAX = 2
 /** As long as whole batches wait. */
-const WHOLE_IN_FLIGHT_MAX = 8
+const WHOLE_IN_FLIGHT_MAX = 4
 /** Microtasks that a commit waits for others. */
 const HOPS = 24
 /** Tries to learn what became of a commit whose answer was lost: about a minute of them. */
