@@ -91,12 +91,14 @@ function strategyOptions(
   { setRetries, backoffStrategy, ...options }: WherryJobQueueOptions,
   translation: JobTranslation,
 ): Omit<KvJobQueueStrategyOptions, 'storage'> {
-  const { concurrency, leaseMs, pollInterval, gracefulShutdownTimeout, maxLapses } = options
+  const { concurrency, claimAheadMs, leaseMs, pollInterval } = options
+  const { gracefulShutdownTimeout, maxLapses } = options
   return {
     concurrency,
     leaseMs,
     pollInterval,
     gracefulShutdownTimeout,
+    claimAheadMs,
     maxLapses,
     setRetries: setRetries && ((queueName, job) => setRetries(queueName, translation.toLive(job))),
     backoffStrategy:

@@ -13,7 +13,12 @@ export interface SchedulerSettings {
 export interface WherryJobQueueOptions
   extends Pick<
     KvJobQueueStrategyOptions,
-    'concurrency' | 'leaseMs' | 'pollInterval' | 'gracefulShutdownTimeout' | 'maxLapses'
+    | 'concurrency'
+    | 'claimAheadMs'
+    | 'leaseMs'
+    | 'pollInterval'
+    | 'gracefulShutdownTimeout'
+    | 'maxLapses'
   > {
   /**
    * Where jobs, buffers and what became of scheduled tasks are kept: a URL (`redis://…`,
