@@ -56,6 +56,8 @@ export function createRedisStore(
 /** A call that is to be told when its connection is gone. */
 interface Waiting extends Rostered {
   readonly reject: (error: Error) => void
+  /** On the monotonic clock. */
+  readonly lateAt: number
 }
 
 class RedisServer implements LuaServer {
@@ -66,6 +68,7 @@ class RedisServer implements LuaServer {
   #client: RedisClient | null = null
   #connected: Promise<void> | null = null
   #hearing: Hearing | null = null
+  #watchdog: unknown
   /** Whether the server is known not to drop keys of its own accord. */
   #keepsKeys = false
   /** Why the last connection could not be made. It names no password. */
@@ -99,6 +102,7 @@ class RedisServer implements LuaServer {
   async close(): Promise<void> {
     this.#closed = true
     this.#hearing?.close()
+    this.#clock.clearTimeout(this.#watchdog)
     this.#client?.off('error', this.#noteError)
     this.#client?.off('close', this.#rejectAll)
     this.#rejectAll()
@@ -148,14 +152,9 @@ class RedisServer implements LuaServer {
     if (client.status === 'ready') return
     if (client.status === 'wait') client.connect().catch(() => {})
     // One wait for all of them, or each would listen.
-    this.#connected ??= this.#inTime<void>((resolve, reject) => {
-      const waiting = { reject, rosterIndex: -1 }
-      this.#inFlight.add(waiting)
+    this.#connected ??= this.#inTime<void>((resolve) => {
       client.on('ready', resolve)
-      return () => {
-        this.#inFlight.delete(waiting)
-        client.off('ready', resolve)
-      }
+      return () => client.off('ready', resolve)
     }).finally(() => {
       this.#connected = null
     })
@@ -164,12 +163,10 @@ class RedisServer implements LuaServer {
 
   #answer(client: RedisClient, command: string, args: readonly string[]): Promise<unknown> {
     return this.#inTime((resolve, reject) => {
-      const waiting = { reject, rosterIndex: -1 }
-      this.#inFlight.add(waiting)
       cork(client, args)
       // The client's own error holds the arguments, which are the user's data.
       client.call(command, args).then(resolve, (error) => reject(new Error(messageOf(error))))
-      return () => this.#inFlight.delete(waiting)
+      return () => {}
     })
   }
 
@@ -178,27 +175,35 @@ class RedisServer implements LuaServer {
     begin: (resolve: (value: T) => void, reject: (error: Error) => void) => () => unknown,
   ): Promise<T> {
     return new Promise((resolve, reject) => {
-      const timer = this.#clock.setTimeout(() => {
-        finish()
-        if (typeof this.#given === 'string') this.#client?.disconnect(true)
-        const why = this.#lastError === '' ? '' : `: ${this.#lastError}`
-        reject(new Error(`No answer in ${this.#timeoutMs} ms${why}`))
-      }, this.#timeoutMs)
-      const end = begin(
-        (value) => {
-          finish()
-          resolve(value)
-        },
-        (error) => {
-          finish()
-          reject(error)
-        },
-      )
-      const finish = (): void => {
-        this.#clock.clearTimeout(timer)
-        end()
+      const lateAt = this.#clock.monotonic() + this.#timeoutMs
+      const waiting: Waiting = {
+        reject: (error) => finish(() => reject(error)),
+        lateAt,
+        rosterIndex: -1,
       }
+      const finish = (act: () => void): void => {
+        this.#inFlight.delete(waiting)
+        end()
+        act()
+      }
+      this.#inFlight.add(waiting)
+      this.#watch(this.#timeoutMs)
+      const end = begin((value) => finish(() => resolve(value)), waiting.reject)
     })
+  }
+
+  /** One timer for all that is waited for: those of Node, begun and ended for each, cost as much again. */
+  #watch(ms: number): void {
+    this.#watchdog ??= this.#clock.setTimeout(() => {
+      this.#watchdog = undefined
+      const now = this.#clock.monotonic()
+      const late = this.#inFlight.all().filter(({ lateAt }) => lateAt <= now)
+      if (late.length > 0 && typeof this.#given === 'string') this.#client?.disconnect(true)
+      const why = this.#lastError === '' ? '' : `: ${this.#lastError}`
+      for (const { reject } of late) reject(new Error(`No answer in ${this.#timeoutMs} ms${why}`))
+      const next = Math.min(...this.#inFlight.all().map(({ lateAt }) => lateAt))
+      if (next < Infinity) this.#watch(Math.max(1, Math.ceil(next - now)))
+    }, ms)
   }
 }
 
