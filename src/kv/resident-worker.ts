@@ -80,16 +80,21 @@ export class ResidentWorker {
     this.wake()
     const attempts = (): readonly Attempt[] => this.#options.dispatcher.attempts(queueName)
     const finished = async (): Promise<void> => {
-      const giveBack = () => this.#options.dispatcher.get(queueName)?.giveBack()
-      await giveBack()
-      await this.#looking
-      await giveBack()
+      await this.giveBack(queueName)
       await Promise.all(attempts().map(({ ended }) => ended))
     }
     await this.#within(this.#options.gracefulShutdownTimeout, finished())
     for (const attempt of attempts()) attempt.interrupt()
     await this.#within(GIVE_BACK_MS, finished())
     if (!this.#queues.has(queueName)) this.#unsubscribe(queueName)
+  }
+
+  /** Gives back what waits for a slot, and what a look under way is about to have wait. */
+  async giveBack(queueName: string): Promise<void> {
+    const giveBack = () => this.#options.dispatcher.get(queueName)?.giveBack()
+    await giveBack()
+    await this.#looking
+    await giveBack()
   }
 
   /** Looks for work now. */
@@ -124,7 +129,8 @@ export class ResidentWorker {
         goesAhead: true,
         isWanted: (name) => this.#queues.has(name),
       })
-      if (attempts.length > 0) void this.#cancellations.lookWhileBusy(store)
+      // Some may have waited for a slot, and begun on their own.
+      void this.#cancellations.lookWhileBusy(store)
       return this.#sleepMs(store, names, attempts, nextDueAt)
     } catch (error) {
       this.#logFailure(error)

@@ -55,7 +55,9 @@ export class Taker {
   }
 
   #nextLookAt(wants: readonly Want[]): number {
-    return Math.min(...wants.map(({ queueName }) => this.#lookDueAt.get(queueName) ?? 0))
+    const at = Math.min(...wants.map(({ queueName }) => this.#lookDueAt.get(queueName) ?? 0))
+    // So far ahead it was noted before the store's clock was set back.
+    return at > this.#options.session.clock.now() + LOOK_EVERY_MS ? 0 : at
   }
 }
 
