@@ -1,7 +1,5 @@
-import { Claim } from './claim.ts'
-import type { JobRecord } from './job-record.ts'
+import type { Claim } from './claim.ts'
 import { outcomesOf } from './outcomes.ts'
-import type { StoreSession } from './store-session.ts'
 
 /** What a worker would take now: so many jobs of a queue. */
 export interface Want {
@@ -28,15 +26,4 @@ export async function wonOf<T>(claims: readonly Promise<T[]>[]): Promise<T[]> {
   const won = done.flat()
   if (won.length === 0 && failed) throw failed.reason
   return won
-}
-
-/** A claim whose answer came after its lease is given back unstarted: someone may have the job. */
-export function believedClaims(session: StoreSession, records: readonly JobRecord[]): Claim[] {
-  return records
-    .map((record) => new Claim(session, record))
-    .filter((claim) => {
-      if (claim.believed) return true
-      void claim.settle({ event: { type: 'deferred' } }).catch(() => {})
-      return false
-    })
 }

@@ -2,7 +2,7 @@ import { type JobEvent, transition } from '../lifecycle.ts'
 import type { Logger } from '../logger.ts'
 import type { Put } from '../store/store.ts'
 import { Claim } from './claim.ts'
-import { believedClaims, wonOf } from './claim-round.ts'
+import { wonOf } from './claim-round.ts'
 import { encodeStamp, type JobRecord } from './job-record.ts'
 import { pauseKey, placeOf } from './layout.ts'
 import type { StoreSession } from './store-session.ts'
@@ -35,7 +35,7 @@ export class Claimer {
     const owner = this.#options.session.nonce()
     const claimed = await wonOf(records.map((record) => this.#claimOne(record, owner, now)))
     const won = await this.#withData(claimed)
-    return believedClaims(this.#options.session, won)
+    return won.map((record) => new Claim(this.#options.session, record))
   }
 
   async #claimOne(record: JobRecord, owner: string, now: number): Promise<JobRecord[]> {

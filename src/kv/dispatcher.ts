@@ -4,6 +4,9 @@ import type { ClaimRound, ClaimSource, Want } from './claim-round.ts'
 import type { Attempt } from './runner.ts'
 import { giveBackAll, type Reservation, ServedQueue, type ServingOptions } from './served-queue.ts'
 
+/** See `KvJobQueueStrategy`: nobody sleeps where nothing lives on between requests. */
+declare const WHERRY_RESIDENT: boolean | undefined
+
 export interface Dispatched {
   readonly attempts: readonly Attempt[]
   /** When something of these queues falls due next, on the store's clock; null: nothing known. */
@@ -70,18 +73,22 @@ export class Dispatcher {
   async dispatch(
     source: ClaimSource,
     names: readonly string[],
-    { max = Infinity, goesAhead = false, isWanted = () => true }: DispatchOptions = {},
+    options: DispatchOptions,
   ): Promise<Dispatched> {
+    const { max = Infinity, goesAhead = false } = options
     const attempts: Attempt[] = []
     const dues: number[] = []
     let isContended = false
-    const wants = this.#wants(names, goesAhead)
-    const total = wants.reduce((sum, { limit }) => sum + limit, 0)
+    const from = this.#turn++ % Math.max(1, names.length)
+    const inTurn = [...names.slice(from), ...names.slice(0, from)]
+    const all = this.#wants(inTurn, goesAhead, Infinity)
+    const total = all.reduce((sum, { limit }) => sum + limit, 0)
     // With less room than the queues would take, they are asked one after the other.
-    for (const round of total <= max ? [wants] : wants.map((want) => [want])) {
-      const left = max - attempts.length
-      if (left <= 0 || round.length === 0) break
-      const dispatched = await this.#claim(source, round, left, isWanted).catch((error) => {
+    for (const round of total <= max ? [inTurn] : inTurn.map((name) => [name])) {
+      // Others may have taken slots while the one before was asked.
+      const wants = this.#wants(round, goesAhead, max - attempts.length)
+      if (wants.length === 0) continue
+      const dispatched = await this.#claim(source, wants, options).catch((error) => {
         // What has begun is not lost to whoever asked, who hears of a failure that goes on.
         if (attempts.length === 0) throw error
       })
@@ -90,35 +97,35 @@ export class Dispatcher {
       if (dispatched.nextDueAt !== null) dues.push(dispatched.nextDueAt)
       if (dispatched.isContended) isContended = true
     }
-    const isFull = wants.length === 0 && names.length > 0
+    const isFull = total === 0 && names.length > 0
     const nextDueAt = dues.length === 0 ? null : Math.min(...dues)
     return { attempts, nextDueAt, isFull, isContended }
   }
 
-  #wants(names: readonly string[], goesAhead: boolean): Want[] {
-    const from = this.#turn++ % Math.max(1, names.length)
-    return [...names.slice(from), ...names.slice(0, from)].flatMap((queueName) => {
-      const limit = this.#queues.get(queueName)?.room(goesAhead) ?? 0
+  #wants(names: readonly string[], goesAhead: boolean, max: number): Want[] {
+    return names.flatMap((queueName) => {
+      const limit = Math.min(max, this.#queues.get(queueName)?.room(goesAhead) ?? 0)
       return limit > 0 ? [{ queueName, limit }] : []
     })
   }
 
   async #claim(
     source: ClaimSource,
-    asked: readonly Want[],
-    max: number,
-    isWanted: (queueName: string) => boolean,
+    wants: readonly Want[],
+    { goesAhead, isWanted = () => true }: DispatchOptions,
   ): Promise<Omit<ClaimRound, 'claims'> & Pick<Dispatched, 'attempts'>> {
-    const wants = asked.map(({ queueName, limit }) => ({ queueName, limit: Math.min(limit, max) }))
     const queues = wants.map(({ queueName }) => this.#queues.get(queueName) as ServedQueue)
     // Reserved first: another claim may be under way for the same queue.
-    const reserved = queues.map((queue, i) => queue.reserve(wants[i]?.limit ?? 0))
+    const reserved = queues.map((queue, i) => queue.reserve((wants[i] as Want).limit))
     const accept = async (claims: readonly Claim[]): Promise<Attempt[]> => {
       const won = Map.groupBy(claims, ({ record }) => record.queueName)
       const started = queues.map((queue, i) =>
         queue.accept(reserved[i] as Reservation, won.get(queue.name) ?? []),
       )
-      return (await Promise.all(started)).flat()
+      const attempts = (await Promise.all(started)).flat()
+      // The worker may have looked meanwhile, and found no room.
+      if ((typeof WHERRY_RESIDENT === 'undefined' || WHERRY_RESIDENT) && !goesAhead) this.onFree()
+      return attempts
     }
     const { claims, ...round } = await source.claim(wants).catch(async (error) => {
       await accept([])

@@ -407,7 +407,9 @@ export class KvJobQueueStrategy implements InspectableJobQueueStrategy {
   /** No job of the queue is begun by anyone until it is resumed. */
   async pause(queueName: string): Promise<void> {
     await this.#editor.pause(queueName)
-    await this.#dispatcher.get(queueName)?.giveBack()
+    if (typeof WHERRY_RESIDENT === 'undefined' || WHERRY_RESIDENT) {
+      await this.#worker?.giveBack(queueName)
+    }
   }
 
   async resume(queueName: string): Promise<void> {

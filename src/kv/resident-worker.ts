@@ -1,4 +1,4 @@
-import { type Clock, type Random, sleep } from '../clock.ts'
+import { type Clock, type Random, sleep, TIMER_MS_MAX } from '../clock.ts'
 import type { Logger } from '../logger.ts'
 import { assertNumber } from '../refusal.ts'
 import type { Store } from '../store/store.ts'
@@ -44,6 +44,10 @@ export class ResidentWorker {
   #woken = false
   #wake: () => void = () => {}
   #sleepsUntil = Infinity
+  #alarm: unknown
+  #alarmAt = Infinity
+  /** When the sleep under way ends, on the monotonic clock. */
+  #wakesAt = Infinity
   #loggedAt = -Infinity
 
   constructor(options: ResidentWorkerOptions) {
@@ -80,16 +84,21 @@ export class ResidentWorker {
     this.wake()
     const attempts = (): readonly Attempt[] => this.#options.dispatcher.attempts(queueName)
     const finished = async (): Promise<void> => {
-      const giveBack = () => this.#options.dispatcher.get(queueName)?.giveBack()
-      await giveBack()
-      await this.#looking
-      await giveBack()
+      await this.giveBack(queueName)
       await Promise.all(attempts().map(({ ended }) => ended))
     }
     await this.#within(this.#options.gracefulShutdownTimeout, finished())
     for (const attempt of attempts()) attempt.interrupt()
     await this.#within(GIVE_BACK_MS, finished())
     if (!this.#queues.has(queueName)) this.#unsubscribe(queueName)
+  }
+
+  /** Gives back what waits for a slot, and what a look under way is about to have wait. */
+  async giveBack(queueName: string): Promise<void> {
+    const giveBack = () => this.#options.dispatcher.get(queueName)?.giveBack()
+    await giveBack()
+    await this.#looking
+    await giveBack()
   }
 
   /** Looks for work now. */
@@ -111,6 +120,8 @@ export class ResidentWorker {
       const sleepMs = await look
       if (!this.#woken && this.#queues.size > 0) await this.#sleep(sleepMs)
     }
+    this.#options.clock.clearTimeout(this.#alarm)
+    this.#alarmAt = Infinity
   }
 
   /** Claims what there is. Answers how long to sleep then. */
@@ -124,7 +135,8 @@ export class ResidentWorker {
         goesAhead: true,
         isWanted: (name) => this.#queues.has(name),
       })
-      if (attempts.length > 0) void this.#cancellations.lookWhileBusy(store)
+      // Some may have waited for a slot, and begun on their own.
+      void this.#cancellations.lookWhileBusy(store)
       return this.#sleepMs(store, names, attempts, nextDueAt)
     } catch (error) {
       this.#logFailure(error)
@@ -153,12 +165,34 @@ export class ResidentWorker {
 
   async #sleep(ms: number): Promise<void> {
     const { clock, session } = this.#options
-    const early = new AbortController()
-    this.#wake = () => early.abort()
     this.#sleepsUntil = session.clock.now() + ms
-    await sleep(clock, ms, early.signal)
+    await new Promise<void>((resolve) => {
+      this.#wake = resolve
+      this.#setAlarm(clock.monotonic() + Math.min(ms, TIMER_MS_MAX))
+    })
     this.#sleepsUntil = Infinity
     this.#wake = () => {}
+  }
+
+  /**
+   * One timer for many sleeps: a busy worker is woken before each is over, and timers that are begun
+   * and ended for each keep what they served alive until a full garbage collection.
+   */
+  #setAlarm(wakesAt: number): void {
+    const { clock } = this.#options
+    this.#wakesAt = wakesAt
+    // It comes early, and is set again then.
+    if (this.#alarmAt <= wakesAt) return
+    clock.clearTimeout(this.#alarm)
+    this.#alarmAt = wakesAt
+    this.#alarm = clock.setTimeout(
+      () => {
+        this.#alarmAt = Infinity
+        if (clock.monotonic() >= this.#wakesAt) this.#wake()
+        else this.#setAlarm(this.#wakesAt)
+      },
+      Math.ceil(wakesAt - clock.monotonic()),
+    )
   }
 
   #subscribe(store: Store, queueName: string): void {

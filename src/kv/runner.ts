@@ -205,6 +205,8 @@ class Run implements Attempt {
       outcome = { type: 'returned', value: await process(job, this.#context()) }
     } catch (error) {
       outcome = { type: 'threw', error }
+      // One that throws at once must not have stopped before it is known to have begun.
+      await null
     }
     this.#finish(outcome)
   }

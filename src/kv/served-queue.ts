@@ -99,8 +99,11 @@ export class ServedQueue implements AttemptObserver {
     const attempts = won.slice(0, slots).flatMap((claim) => this.#start(claim) ?? [])
     this.#taken -= slots
     this.#asked -= beyond
+    const now = this.#options.running.clock.monotonic()
+    // Not anew for each: what waits already would never be given back.
+    if (this.#ahead.length === 0) this.#aheadSince = now
     this.#ahead.push(...ahead)
-    this.#fill(this.#options.running.clock.monotonic())
+    this.#fill(now)
     return attempts
   }
 
@@ -152,10 +155,10 @@ export class ServedQueue implements AttemptObserver {
     if (typeof WHERRY_RESIDENT === 'undefined' || WHERRY_RESIDENT) {
       if (this.#ahead.length === 0) return
       const { clock } = this.#options.running
-      this.#aheadSince = now
       while (this.#taken < this.concurrency) {
         const claim = this.#ahead.shift()
         if (claim === undefined) return
+        this.#aheadSince = now
         this.#start(claim)
       }
       this.#timer ??= clock.setTimeout(() => this.#watch(), AHEAD_PATIENCE_MS)
@@ -165,18 +168,27 @@ export class ServedQueue implements AttemptObserver {
   /** Gives back what has waited in vain. */
   #watch(): void {
     if (typeof WHERRY_RESIDENT === 'undefined' || WHERRY_RESIDENT) {
-      const { clock } = this.#options.running
+      const { clock, session } = this.#options.running
       this.#timer = undefined
-      if (this.#ahead.length === 0) return
-      const left = this.#aheadSince + AHEAD_PATIENCE_MS - clock.monotonic()
+      const lease = this.#ahead[0]?.record.life.lease
+      if (!lease) return
+      const left = Math.min(
+        this.#aheadSince + AHEAD_PATIENCE_MS - clock.monotonic(),
+        // Nobody renews it before it begins. The first ends first.
+        lease.until - lease.lengthMs / 2 - session.clock.latest(),
+      )
       if (left > 0) this.#timer = clock.setTimeout(() => this.#watch(), left)
       else void this.#giveBackAhead([])
     }
   }
 
   #aheadMost(): number {
-    const done = Math.floor((this.concurrency * this.#options.aheadMs()) / this.#handlerMs)
-    return this.#suspects > 0 ? 0 : Math.min(done, Math.max(AHEAD_MAX, this.concurrency))
+    if (typeof WHERRY_RESIDENT === 'undefined' || WHERRY_RESIDENT) {
+      // Without a bound, and when nothing is known to be quick, it is no number.
+      const done = Math.floor((this.concurrency * this.#options.aheadMs()) / this.#handlerMs) || 0
+      return this.#suspects > 0 ? 0 : Math.min(done, Math.max(AHEAD_MAX, this.concurrency))
+    }
+    return 0
   }
 }
 

@@ -1,5 +1,6 @@
 import type { StoredRecord } from '../store/store.ts'
-import { believedClaims, type ClaimRound, type Want, wonOf } from './claim-round.ts'
+import { Claim } from './claim.ts'
+import { type ClaimRound, type Want, wonOf } from './claim-round.ts'
 import { type Dues, LINES, type Look, nextDueAt } from './dues.ts'
 import { encodeStamp, type JobRecord } from './job-record.ts'
 import { pauseKey, placeOf } from './layout.ts'
@@ -40,8 +41,7 @@ export class Taker {
     if (taken.length === 0 && look?.moved) return null
     const wanted = wants.reduce((total, { limit }) => total + limit, 0)
     const mayHaveMore = look === null || look?.moved || taken.length >= wanted
-    // Only now does it count who is believed, for the look may have taken its time.
-    const claims = believedClaims(session, taken)
+    const claims = taken.map((record) => new Claim(session, record))
     if (mayHaveMore) return { claims, nextDueAt: session.clock.now() }
     return { claims, nextDueAt: look ? nextDueAt(look) : this.#nextLookAt(wants) }
   }
@@ -55,7 +55,9 @@ export class Taker {
   }
 
   #nextLookAt(wants: readonly Want[]): number {
-    return Math.min(...wants.map(({ queueName }) => this.#lookDueAt.get(queueName) ?? 0))
+    const at = Math.min(...wants.map(({ queueName }) => this.#lookDueAt.get(queueName) ?? 0))
+    // So far ahead it was noted before the store's clock was set back.
+    return at > this.#options.session.clock.now() + LOOK_EVERY_MS ? 0 : at
   }
 }
 
