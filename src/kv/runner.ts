@@ -190,6 +190,8 @@ class Run implements Attempt {
       ending = 'lost'
     }
     this.#ending = ending
+    // Whoever still knows the attempt needs no more of it.
+    this.#job = null
     this.#observer.onEnded(this)
     this.#ended?.resolve(ending)
   }
