@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { nextTick } from 'node:process'
+import process from 'node:process'
 import type { Clock, Random } from '../../src/clock.ts'
 import { messageOf } from '../../src/errors.ts'
 import { refusal } from '../../src/refusal.ts'
@@ -219,7 +219,7 @@ function cork({ stream }: RedisClient, { length }: readonly string[]): void {
   }
   if (stream.writableCorked > 0) return
   stream.cork()
-  nextTick(() => {
+  process.nextTick(() => {
     if (stream.writableCorked > 0) stream.uncork()
   })
 }
