@@ -357,6 +357,21 @@ const lists: StoreCase[] = [
     },
   },
   {
+    name: 'a record that moves within its place stands where its score says, class by class',
+    async run(trial) {
+      const { assert, store } = trial
+      for (const place of ['r/x', 'd/x', 'l/x', 's/x']) {
+        const [a, b] = [`a-${place[0]}`, `b-${place[0]}`]
+        const first = await put(store, created(a, { place, score: 10 }))
+        await put(store, created(b, { place, score: 20 }))
+        assert.deepEqual(await keysOf(trial, { place, limit: 9 }), [a, b])
+        await put(store, { key: a, expect: first, score: 30, stamp: 'again' })
+        assert.deepEqual(await keysOf(trial, { place, limit: 9 }), [b, a])
+        assert.deepEqual(await keysOf(trial, { place, to: 25, limit: 9 }), [b])
+      }
+    },
+  },
+  {
     name: 'a long range comes whole',
     async run(trial) {
       const { assert, store, scale } = trial
