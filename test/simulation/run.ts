@@ -17,6 +17,8 @@ const { values } = parseArgs({
     trace: { type: 'boolean', default: false },
   },
 })
+// A run throws thousands of errors and shows none of their stacks.
+if (!values.trace) Error.stackTraceLimit = 0
 const print = (line: string): void => void process.stdout.write(`${line}\n`)
 const trace = values.trace ? print : undefined
 const from = Number(values.from)
