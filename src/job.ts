@@ -59,6 +59,8 @@ export interface JobSurroundings {
   readonly logger: Logger
 }
 
+/** One for all: a list for each would be made among the old objects by V8, and keep its job alive. */
+const NOBODY: readonly never[] = []
 const SYSTEM: JobSurroundings = { clock: systemClock, logger: consoleLogger }
 
 /**
@@ -86,7 +88,7 @@ export class Job<Data = any, Result = any> {
   readonly #surroundings: JobSurroundings
   #life: JobLife
   #result: Result | undefined
-  #listeners: JobEventListener<Data, Result>[] = []
+  #listeners: readonly JobEventListener<Data, Result>[] = NOBODY
 
   constructor(config: JobConfig<Data, Result>, surroundings: JobSurroundings = SYSTEM) {
     this.id = config.id ?? null
@@ -189,7 +191,7 @@ export class Job<Data = any, Result = any> {
   /** Says how far the attempt has come, clamped to 0–100, and tells the listeners. */
   setProgress(progress: number): void {
     if (!this.#apply({ type: 'progressed', progress })) return
-    for (const listener of [...this.#listeners]) this.#tell(listener)
+    for (const listener of this.#listeners) this.#tell(listener)
   }
 
   complete(result?: Result): void {
@@ -213,13 +215,13 @@ export class Job<Data = any, Result = any> {
 
   on(type: JobEventType, listener: JobEventListener<Data, Result>): void {
     assertEventType(type)
-    this.#listeners.push(listener)
+    this.#listeners = [...this.#listeners, listener]
   }
 
   off(type: JobEventType, listener: JobEventListener<Data, Result>): void {
     assertEventType(type)
     const index = this.#listeners.indexOf(listener)
-    if (index >= 0) this.#listeners.splice(index, 1)
+    if (index >= 0) this.#listeners = this.#listeners.toSpliced(index, 1)
   }
 
   toJSON(): JobJson {

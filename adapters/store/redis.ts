@@ -14,6 +14,7 @@ import { systemClock, systemRandom } from '../../src/system.ts'
 import { createLuaStore, type LuaServer } from './lua/lua-store.ts'
 import { digestOf } from './lua/script-digest.ts'
 import type { RedisClient } from './redis/client.ts'
+import { connect } from './redis/connect.ts'
 import { Hearing } from './redis/hearing.ts'
 
 export type { RedisClient } from './redis/client.ts'
@@ -222,21 +223,4 @@ function cork({ stream }: RedisClient, { length }: readonly string[]): void {
   process.nextTick(() => {
     if (stream.writableCorked > 0) stream.uncork()
   })
-}
-
-/** A client of our own: it fails while there is no connection rather than do things later. */
-async function connect(url: string): Promise<RedisClient> {
-  const { Redis } = await import('ioredis')
-  const client = new Redis(url, {
-    lazyConnect: true,
-    enableOfflineQueue: false,
-    autoResendUnfulfilledCommands: false,
-    // After a failover this connection may lead to what is a replica now.
-    reconnectOnError: ({ message }) => message.startsWith('READONLY'),
-    keepAlive: 10_000,
-    retryStrategy: (attempt) => Math.min(50 * attempt, 2_000),
-  })
-  // Whoever uses the store hears of it by what they asked for.
-  client.on('error', () => {})
-  return client as unknown as RedisClient
 }

@@ -1,7 +1,7 @@
 import { WherryError } from '../errors.ts'
 import { type JobEvent, type JobLife, transition } from '../lifecycle.ts'
 import type { Put, StoredRecord, Wake } from '../store/store.ts'
-import { decodeRecord, encodeRecord, encodeStamp, type JobRecord, stampOf } from './job-record.ts'
+import { decodeRecord, encodeStamp, type JobRecord, putOf, stampOf } from './job-record.ts'
 import { cancelChannelOf, channelOf, kindOf, PLACES } from './layout.ts'
 import type { StoreSession } from './store-session.ts'
 
@@ -142,10 +142,10 @@ export class Claim {
   }
 
   #put(next: JobRecord, event: JobEvent, now: number): Put {
-    const { key, version: expect } = this.#record
+    const { key, version: expect } = next
     const { lease } = next.life
     if (lease === null || (event.type !== 'renewed' && event.type !== 'progressed')) {
-      return { key, expect, ...encodeRecord(next, now) }
+      return putOf(next, now)
     }
     // The head stays as the claim found it: a renewal is the stamp and the deadline alone.
     return { key, expect, score: lease.until, stamp: encodeStamp(stampOf(next, lease)) }

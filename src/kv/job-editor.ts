@@ -2,7 +2,7 @@ import { messageOf, WherryError } from '../errors.ts'
 import { transition } from '../lifecycle.ts'
 import type { Put } from '../store/store.ts'
 import { wakeOf } from './claim.ts'
-import { decodeRecord, encodeRecord, type JobRecord } from './job-record.ts'
+import { decodeRecord, type JobRecord, putOf } from './job-record.ts'
 import { channelOf, jobKey, PAUSE_PLACE, pauseKey, placeOf } from './layout.ts'
 import type { StoreSession } from './store-session.ts'
 
@@ -25,7 +25,7 @@ export class JobEditor {
   cancel(id: string): Promise<JobRecord | null> {
     return this.#edit(id, (record) => {
       const life = transition(record.life, { type: 'cancelled', at: this.#session.clock.now() })
-      return life && this.#put(record, { ...record, life })
+      return life && this.#put({ ...record, life })
     })
   }
 
@@ -43,7 +43,7 @@ export class JobEditor {
         throw unsettled('retry', record)
       }
       const parts = { result: null, error: null }
-      return this.#put(record, { ...record, life, owner: '', errorIsCut: false }, parts)
+      return this.#put({ ...record, life, owner: '', errorIsCut: false }, parts)
     })
   }
 
@@ -109,12 +109,8 @@ export class JobEditor {
     }
   }
 
-  #put(record: JobRecord, next: JobRecord, parts?: Put['parts']): Edit {
-    const put = {
-      key: record.key,
-      expect: record.version,
-      ...encodeRecord(next, this.#session.clock.now()),
-    }
+  #put(next: JobRecord, parts?: Put['parts']): Edit {
+    const put = putOf(next, this.#session.clock.now())
     return { next, put: parts ? { ...put, parts } : put }
   }
 

@@ -10,7 +10,6 @@ import { HEAD_BYTES_MAX, type Put, type StoredRecord } from '../store/store.ts'
 import {
   CREATED_TAG,
   idOfKey,
-  jobKey,
   kindOf,
   PLACES,
   type PlaceKind,
@@ -169,17 +168,21 @@ export function stampOf(record: JobRecord, lease: Lease): Stamp {
   return { owner: lease.owner, at: startedAt ?? fence, lengthMs: lease.lengthMs, progress }
 }
 
-/** Place, score and head of the job as it is now: everything but its parts. */
-export function encodeRecord(
-  record: JobRecord,
-  now: number,
-): Required<Pick<Put, 'place' | 'score' | 'head'>> {
-  const kind = kindOf(record.life, now)
-  return {
-    place: placeOf(kind, record.queueName),
+/** The put that stores the job as it is now: everything but its parts. */
+export function putOf(record: JobRecord, now: number): Put {
+  const { key, version, queueName, life } = record
+  const kind = kindOf(life, now)
+  const put = {
+    key,
+    // It has none before it is stored.
+    expect: version || null,
+    place: placeOf(kind, queueName),
     score: scoreOf(kind, record, now),
     head: encodeHead(record),
   }
+  // A copy: where V8 sees what a literal makes live long, it places all that comes after among the
+  // old objects, which keep alive what they point to.
+  return { ...put }
 }
 
 function scoreOf(kind: PlaceKind, { life, priority, createdAt }: JobRecord, now: number): number {
@@ -239,9 +242,8 @@ export function putOfNew(
   now: number,
   parts: Readonly<Record<string, string>>,
 ): Put {
-  const key = jobKey(record.id)
   const tags = record.isListedApart && { tags: { [CREATED_TAG]: record.createdAt } }
-  const put = { key, expect: null, ...encodeRecord(record, now), parts, ...tags }
+  const put = { ...putOf(record, now), parts, ...tags }
   const { lease } = record.life
   return lease === null ? put : { ...put, stamp: encodeStamp(stampOf(record, lease)) }
 }

@@ -213,19 +213,12 @@ class Run implements Attempt {
     this.#finish(outcome)
   }
 
-  /** The signal and the log are made when they are asked for: most handlers never do. */
   #context(): JobContext {
-    const signal = (): AbortSignal => this.#signal()
-    const log = (): Logger => this.#log()
-    return {
-      fence: this.claim.fence,
-      get signal() {
-        return signal()
-      },
-      get log() {
-        return log()
-      },
-    }
+    return new Context(
+      this.claim.fence,
+      () => this.#signal(),
+      () => this.#log(),
+    )
   }
 
   #signal(): AbortSignal {
@@ -359,6 +352,30 @@ class Run implements Attempt {
 
   #after(ms: number, act: () => void): void {
     this.#timers = [...this.#timers, this.#options.clock.setTimeout(act, ms)]
+  }
+}
+
+/**
+ * The signal and the log are made when they are asked for: most handlers never do. Getters of an
+ * object literal would keep the attempt alive until a full garbage collection, as V8 has them.
+ */
+class Context implements JobContext {
+  readonly fence: number
+  readonly #signal: () => AbortSignal
+  readonly #log: () => Logger
+
+  constructor(fence: number, signal: () => AbortSignal, log: () => Logger) {
+    this.fence = fence
+    this.#signal = signal
+    this.#log = log
+  }
+
+  get signal(): AbortSignal {
+    return this.#signal()
+  }
+
+  get log(): Logger {
+    return this.#log()
   }
 }
 

@@ -2,7 +2,7 @@ import { transition } from '../lifecycle.ts'
 import type { Logger } from '../logger.ts'
 import type { StoredRecord } from '../store/store.ts'
 import { wakeOf } from './claim.ts'
-import { decodeRecord, encodeRecord, type JobRecord } from './job-record.ts'
+import { decodeRecord, type JobRecord, putOf } from './job-record.ts'
 import type { StoreSession } from './store-session.ts'
 
 export interface UpkeepOptions {
@@ -37,8 +37,7 @@ export class Upkeep {
     const record = this.decode(stored)
     if (record === null) return null
     const next = this.#afterDue(record, now)
-    const put = { key: record.key, expect: record.version, ...encodeRecord(next, now) }
-    const version = await this.#options.session.commit([put], wakeOf(next, now))
+    const version = await this.#options.session.commit([putOf(next, now)], wakeOf(next, now))
     if (version === null) return null
     if (next.life.lapses > record.life.lapses) {
       const { id: jobId, queueName, life } = next
