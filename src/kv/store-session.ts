@@ -205,8 +205,10 @@ export class StoreSession {
     if (record) return
     const head = JSON.stringify({ format: RECORD_FORMAT })
     const put = { key: FORMAT_KEY, expect: null, place: FORMAT_PLACE, score: 0, head }
-    // Whoever loses this race finds the winner's record, which says the same.
-    await unavailable('write to the store', () => store.commit([[put]]))
+    // Whoever loses this race finds the winner's record, which says the same; or is refused, where
+    // nobody can tell that from a failure.
+    const written = unavailable('write to the store', () => store.commit([[put]]))
+    await (store.guarantee === 'eventual' ? written.catch(() => {}) : written)
   }
 }
 

@@ -302,6 +302,22 @@ class Edge {
   }
 }
 
+test('two locations that use a new namespace at the same moment are both served', async () => {
+  const clock = new FakeClock()
+  const kv = new SimulatedKV({ now: () => clock.now(), random: () => 0.99, lagMs: 60_000 })
+  const adds = ['CDG', 'SFO'].map(async (location, seed) => {
+    const random = seededRandom(seed)
+    const storage = createCloudflareKVStore(kv.at(location), { clock, random })
+    const service = new JobQueueService({ storage, clock, random, logger: silentLogger })
+    const queue = await service.createQueue({ name: 'work' })
+    await queue.add(location)
+  })
+  await clock.until(Promise.all(adds))
+  // One of them wrote what the namespace holds a moment after the other, and was refused.
+  expect(kv.rivals).toBe(1)
+  expect(kv.truth('wherry/live/')).toHaveLength(2)
+})
+
 describe('on Cloudflare KV, counted', () => {
   test('a job that its adder runs is 3 writes and deletes, and no list', async () => {
     const edge = new Edge(true)

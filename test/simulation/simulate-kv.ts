@@ -49,6 +49,7 @@ class KVSimulation {
   readonly #added = new Set<string>()
   readonly #runs = new Map<string, Run[]>()
   #broken: string | null = null
+  #isolatesBorn = 0
   #crashes = 0
   #handlerRuns = 0
   #duplicates = 0
@@ -104,7 +105,9 @@ class KVSimulation {
     if (known?.process.alive) return known
     const process = new Process(this.#world, location, 40)
     const { random } = this.#world
-    const store = createCloudflareKVStore(this.#faulty(process, this.#kv.at(location)), {
+    // What a predecessor wrote in its last moment, nobody here may know of.
+    const writer = `${location} ${++this.#isolatesBorn}`
+    const store = createCloudflareKVStore(this.#faulty(process, this.#kv.at(location, writer)), {
       clock: process.clock,
       random,
     })

@@ -14,6 +14,12 @@ interface Write {
   readonly listableAt: Map<string, number>
 }
 
+interface NewWrite extends Pick<Write, 'value' | 'metadata' | 'expiresAt'> {
+  readonly name: string
+  readonly location: string
+  readonly writer: string
+}
+
 export interface SimulatedKVOptions {
   readonly now: () => number
   readonly random: Random
@@ -29,17 +35,17 @@ export interface SimulatedKVOptions {
 export class SimulatedKV {
   readonly #options: SimulatedKVOptions
   readonly #names = new Map<string, Write[]>()
-  /** Writes that came within a second of the last to the same name, from the same location. */
+  /** Writes that came within a second of the last to the same name, from the same writer. */
   tooFast = 0
-  /** The same, from another location: a rival that was refused. */
+  /** The same, from another writer: a rival that was refused. */
   rivals = 0
 
   constructor(options: SimulatedKVOptions) {
     this.#options = options
   }
 
-  /** The namespace as a Worker at that location sees it. */
-  at(location: string): KVBinding {
+  /** The namespace as a Worker at that location sees it; `writer`: which one, if there are several. */
+  at(location: string, writer: string = location): KVBinding {
     return {
       getWithMetadata: async (names) => {
         if (names.length > 100) throw new Error('400: at most 100 names')
@@ -60,9 +66,17 @@ export class SimulatedKV {
           throw new Error('400: expirationTtl is below 60')
         const expiresAt =
           expirationTtl === undefined ? Infinity : this.#options.now() + expirationTtl * 1_000
-        this.#write(name, value, structuredClone(metadata), expiresAt, location)
+        this.#write({
+          name,
+          value,
+          metadata: structuredClone(metadata),
+          expiresAt,
+          location,
+          writer,
+        })
       },
-      delete: async (name) => this.#write(name, null, null, Infinity, location),
+      delete: async (name) =>
+        this.#write({ name, value: null, metadata: null, expiresAt: Infinity, location, writer }),
       list: async ({ prefix, limit, cursor }) =>
         this.#list(prefix, limit, cursor ?? undefined, location),
     }
@@ -81,27 +95,19 @@ export class SimulatedKV {
       .map(([name]) => name)
   }
 
-  #write(
-    name: string,
-    value: string | null,
-    metadata: unknown,
-    expiresAt: number,
-    location: string,
-  ): void {
+  #write({ name, location, writer, ...what }: NewWrite): void {
     const at = this.#options.now()
     const writes = this.#names.get(name) ?? []
     const last = writes.at(-1)
     if (last !== undefined && at - last.at < 1_000) {
-      if (last.by === location) this.tooFast++
+      if (last.by === writer) this.tooFast++
       else this.rivals++
       throw new Error('429: one write a second to a name')
     }
     const write: Write = {
+      ...what,
       at,
-      by: location,
-      value,
-      metadata,
-      expiresAt,
+      by: writer,
       readableAt: new Map(),
       listableAt: new Map(),
     }
