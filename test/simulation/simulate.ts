@@ -19,11 +19,20 @@ export interface Setting {
   readonly trace?: ((line: string) => void) | undefined
 }
 
+/** Small worlds cost less, and more of what happens in them happens to the same job. */
+const SIZES: readonly Pick<Setting, 'jobs' | 'workers'>[] = [
+  { jobs: 25, workers: 3 },
+  { jobs: 4, workers: 4 },
+  { jobs: 12, workers: 2 },
+  { jobs: 6, workers: 3 },
+]
+
 /** Every fourth seed has a bad network alone, where more can be asked. */
 export function settingOf(seed: number): Setting {
   const forgets = seed % 4 === 1
   const rates = seed % 4 === 0 ? LOSSY : STORM
-  return { rates, jobs: 25, workers: 3, takes: seed % 8 < 4, forgets }
+  const size = SIZES[Math.floor(seed / 8) % SIZES.length] as Pick<Setting, 'jobs' | 'workers'>
+  return { rates, ...size, takes: seed % 8 < 4, forgets }
 }
 
 export interface Report {
@@ -41,7 +50,8 @@ export interface Report {
 const QUEUES = ['mail', 'image'] as const
 const LEASE_MS = 1_000
 const MAX_LAPSES = 5
-const FAULTY_MS = 20_000
+/** Things go wrong for at least so long, and until the last job was added. */
+const FAULTY_MS = 8_000
 const QUIET_MS = 600_000
 
 interface HandlerRun {
