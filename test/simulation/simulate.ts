@@ -53,6 +53,8 @@ const MAX_LAPSES = 5
 /** Things go wrong for at least so long, and until the last job was added. */
 const FAULTY_MS = 8_000
 const QUIET_MS = 600_000
+/** When every commit has been applied whose caller was told that it had failed. */
+const LATE_MS = 5_000
 
 interface HandlerRun {
   readonly id: string
@@ -119,8 +121,8 @@ class Simulation {
       QUIET_MS,
     )
     world.faults = false
-    // A pause may have come late, and a failover may have forgotten that it ended.
-    void this.#resumeAll()
+    // A pause may still come late, and a failover may have forgotten that it ended.
+    world.after(LATE_MS, () => void this.#resumeAll())
     const allSettled = (): boolean =>
       this.#watch.records().every(({ life }) => life.settledAt !== null && life.lease === null)
     const done = await world.runUntil(() => this.#watch.broken !== null || allSettled(), QUIET_MS)
