@@ -1,17 +1,34 @@
 import { cloudflareTest } from '@cloudflare/vitest-plugin'
 import { defineConfig, type ViteUserConfig } from 'vitest/config'
 
+/** By itself vitest leaves one core of two idle, and so do tests that wait for servers. */
+const MAX_WORKERS = 2
+/** They hold processes to a time, and want the machine for themselves: last, and one by one. */
+const ALONE = 'test/processes/**'
+
 const config: ViteUserConfig = defineConfig({
   test: {
+    maxWorkers: MAX_WORKERS,
     projects: [
       {
         extends: true,
         test: {
           name: 'node',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/workerd/**', 'test/objects/**'],
+          exclude: ['test/workerd/**', 'test/objects/**', ALONE],
           testTimeout: 30_000,
           hookTimeout: 60_000,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'processes',
+          include: [`${ALONE}/*.test.ts`],
+          testTimeout: 30_000,
+          hookTimeout: 60_000,
+          maxWorkers: 1,
+          sequence: { groupOrder: 1 },
         },
       },
       {

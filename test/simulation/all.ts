@@ -19,7 +19,7 @@ const { values } = parseArgs({
     kv: { type: 'string', default: '0.2' },
   },
 })
-const SEEDS_PER_RUN = 500
+const SEEDS_PER_RUN = 1_000
 const seeds = Number(values.seeds)
 const first = Number(values.from)
 const kvSeeds = Math.round(seeds * Number(values.kv))
