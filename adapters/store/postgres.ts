@@ -140,7 +140,7 @@ class PostgresStore implements Store {
     const puts = units.flatMap((unit, i) => unit.map((put) => rowOf(put, i, versions[i] as string)))
     const wakes = new Set(hint?.wake?.map(({ channel, at }) => `${at} ${channel}`))
     const values = [JSON.stringify(puts), this.#channel, [...wakes]]
-    const [row] = await this.#write('select {commit_1}($1, $2, $3) as failed', values)
+    const [row] = await this.#write('select {commit_2}($1, $2, $3) as failed', values)
     const failed = new Set(row?.['failed'] as number[])
     return units.map((unit, i) => {
       if (failed.has(i)) return null
@@ -153,7 +153,9 @@ class PostgresStore implements Store {
     const { from, limit, into, score, stamp, unless = [], parts = [] } = request
     const version = this.#versions.next()
     const values = [from, limit, into, score, stamp, version, unless, parts]
-    return (await this.#write(TAKE, values)).map(withParts)
+    return (
+      await this.#write('select * from {take_1}($1, $2, $3, $4, $5, $6, $7, $8)', values)
+    ).map(withParts)
   }
 
   subscribe(channel: string, hear: (at: number) => void): () => void {
@@ -208,11 +210,11 @@ class PostgresStore implements Store {
 
   async #prepare(): Promise<PostgresPool> {
     const pool = typeof this.#given === 'string' ? await this.#connect(this.#given) : this.#given
-    const { rows } = await pool.query(named(`select to_regproc('{commit_1}') as made`, this.#base))
+    const { rows } = await pool.query(named(`select to_regproc('{commit_2}') as made`, this.#base))
     if (rows[0]?.['made'] !== null) return pool
     // One message is one transaction; of two processes the second waits, and then finds it done.
     const lock = `select pg_advisory_xact_lock(hashtextextended('${this.#base}', 7203185));`
-    await pool.query(named(`${lock}${SCHEMA}${COMMIT}`, this.#base))
+    await pool.query(named(`${lock}${SCHEMA}${COMMIT}${TAKE}`, this.#base))
     return pool
   }
 

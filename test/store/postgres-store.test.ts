@@ -92,7 +92,7 @@ describe.skipIf(postgresMissing !== null)(`the PostgreSQL store ${postgresMissin
       ],
     ])
     const waiting = `select count(*)::int as n from pg_stat_activity
-      where wait_event_type = 'Lock' and query like '%crossed_commit_1%'`
+      where wait_event_type = 'Lock' and query like '%crossed_commit_2%'`
     const watcher = new pg.Client(server.url)
     await watcher.connect()
     while ((await watcher.query(waiting)).rows[0].n !== 1);
@@ -100,6 +100,46 @@ describe.skipIf(postgresMissing !== null)(`the PostgreSQL store ${postgresMissin
     await rival.query('commit')
     expect(await committed).not.toContain(null)
     await Promise.all([rival.end(), watcher.end(), store.close()])
+  })
+
+  test('a claim and a settlement read no more rows, however many were added since the start', async () => {
+    const JOBS = 2_000
+    const store = createPostgresStore(server.url, { base: 'grown' })
+    const line = Array.from({ length: JOBS }, (_, score) => ({ key: `j/${score}`, score }))
+    for (let i = 0; i < JOBS; i += 100) {
+      const units = line
+        .slice(i, i + 100)
+        .map((put) => [{ ...put, expect: null, place: 'r/x', head: '', parts: { data: '1' } }])
+      expect(await store.commit(units)).not.toContain(null)
+    }
+    const claim = { from: ['r/y', 'r/x'], into: 'l/x', score: 9, stamp: 's', parts: ['data'] }
+    for (let done = 0; done < JOBS; done += 100) {
+      const taken = (await store.take?.({ ...claim, limit: 100 })) ?? []
+      expect(taken.map(({ key }) => key)).toEqual(
+        line.slice(done, done + 100).map(({ key }) => key),
+      )
+      const units = taken.map(({ key, version }) => [
+        { key, expect: version, place: 's/x', score: 1 },
+      ])
+      expect(await store.commit(units)).not.toContain(null)
+    }
+    await store.close()
+    const watcher = new pg.Client(server.url)
+    await watcher.connect()
+    const figures = async () =>
+      (
+        await watcher.query(
+          `select sum(n_tup_ins)::int as inserted, sum(n_tup_upd)::int as updated,
+            sum(seq_tup_read)::int as scanned, sum(idx_tup_fetch)::int as found
+          from pg_stat_user_tables where relname ~ '^grown_'`,
+        )
+      ).rows[0]
+    // A server process tells the last of what it did when it ends.
+    let told = await figures()
+    while (told.inserted < 2 * JOBS || told.updated < 2 * JOBS) told = await figures()
+    await watcher.end()
+    expect(told.scanned).toBe(0)
+    expect(told.found).toBeLessThan(10 * JOBS)
   })
 
   test('a base that cannot begin the name of a table is refused', () => {

@@ -26,6 +26,14 @@ end $$;
 `
 
 /**
+ * The plan of a function is kept, and may have been made while the tables were empty; and what the
+ * statistics say of a queue's table is soon untrue. So no plan is left to them: each row is found by
+ * an index, and the first of a place by the order of one. Joins with a table are written so that there
+ * is one way to do them: a lateral select with a limit, a list of keys, or an upsert.
+ */
+const BY_INDEX = `set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set jit = off`
+
+/**
  * Answers the numbers of the units that failed. Under READ COMMITTED each statement of it sees what
  * was committed before that statement began.
  *
@@ -37,9 +45,9 @@ end $$;
  *    does what a unit has inserted that fails here.
  * 3. The rest cannot fail any more.
  */
-export const COMMIT = `
-create or replace function {commit_1}(document json, channel text, wakes text[])
-returns int[] language plpgsql as $$
+export const COMMIT: string = `
+create or replace function {commit_2}(document json, channel text, wakes text[])
+returns int[] language plpgsql ${BY_INDEX} as $$
 declare
   puts {put}[];
   held text[];
@@ -51,8 +59,9 @@ begin
   held := array(select p.key from unnest(puts) p where p.expect is not null);
   perform 1 from {records} where key = any(held) order by key for update;
   failed := array(
-    select p.unit from unnest(puts) p left join {records} r on r.key = p.key
-    where p.expect is not null and r.version is distinct from p.expect
+    select p.unit from unnest(puts) p left join lateral (
+      select version from {records} where key = p.key limit 1
+    ) r on true where p.expect is not null and r.version is distinct from p.expect
   );
   with inserted as (
     insert into {records} (key, version, place, score, stamp, head, tags)
@@ -68,18 +77,22 @@ begin
   if cardinality(lost) > 0 or exists (
     select 1 from unnest(puts) p where p.expect is null and p.kind <> 'write'
   ) then
-    delete from {records} r using unnest(puts) p where r.key = p.key and r.version = p.version
-      and (p.kind <> 'write' or p.unit = any(lost));
+    keys := array(select p.key from unnest(puts) p where p.expect is null);
+    delete from {records} r using unnest(puts) p where r.key = any(keys) and r.key = p.key
+      and r.version = p.version and (p.kind <> 'write' or p.unit = any(lost));
     failed := failed || lost;
   end if;
   if cardinality(failed) > 0 then
     puts := array(select p from unnest(puts) p where p.unit <> all(failed) order by p.key);
   end if;
   if cardinality(held) > 0 then
-    update {records} r set version = p.version, place = coalesce(p.place, r.place),
-      score = coalesce(p.score, r.score), stamp = coalesce(p.stamp, ''),
-      head = coalesce(p.head, r.head), tags = coalesce(p.tags::text, r.tags)
-    from unnest(puts) p where r.key = p.key and p.kind = 'write' and p.expect is not null;
+    insert into {records} (key, version, place, score, stamp, head, tags)
+    select p.key, p.version, coalesce(p.place, r.place), coalesce(p.score, r.score),
+      coalesce(p.stamp, ''), coalesce(p.head, r.head), coalesce(p.tags::text, r.tags)
+    from unnest(puts) p cross join lateral (select * from {records} where key = p.key limit 1) r
+    where p.kind = 'write' and p.expect is not null
+    on conflict (key) do update set version = excluded.version, place = excluded.place,
+      score = excluded.score, stamp = excluded.stamp, head = excluded.head, tags = excluded.tags;
     keys := array(
       select p.key from unnest(puts) p
       where p.expect is not null and (p.kind = 'drop' or p.tags is not null)
@@ -112,19 +125,27 @@ end $$;
  * from, limit, into, score, stamp, version, unless, names of parts. Takes the first records of the
  * places that no other transaction holds.
  */
-export const TAKE = `
-with firsts as materialized (
-  select f.key, f.score from unnest($1::text[]) s(place) cross join lateral (
-    select r.key, r.score from {records} r where r.place = s.place collate "C"
-    order by r.score, r.key limit $2 for update skip locked
-  ) f
-  where not exists (select 1 from {records} u where u.key = any($7::text[]))
-  order by f.score, f.key limit $2
-), taken as (
-  update {records} r set place = $3, score = $4, stamp = $5, version = $6
-  from firsts f where r.key = f.key returning r.*, f.score as line
-)
-select t.*, (
-  select json_object_agg(p.name, p.value) from {parts} p
-  where p.key = t.key and p.name = any($8::text[])
-) as parts from taken t order by t.line, t.key`
+export const TAKE: string = `
+create or replace function {take_1}(text[], bigint, text, bigint, text, text, text[], text[])
+returns table (
+  key text, version text, place text, score bigint, stamp text, head text, tags text, parts json
+) language plpgsql ${BY_INDEX} as $$
+#variable_conflict use_column
+begin
+  return query with firsts as materialized (
+    select f.key, f.score from unnest($1) s(place) cross join lateral (
+      select r.key, r.score from {records} r where r.place = s.place collate "C"
+      order by r.score, r.key limit $2 for update skip locked
+    ) f
+    where not exists (select 1 from {records} u where u.key = any($7))
+    order by f.score, f.key limit $2
+  ), taken as (
+    update {records} r set place = $3, score = $4, stamp = $5, version = $6
+    where r.key = any(array(select f.key from firsts f)) returning r.*
+  )
+  select t.key, t.version, t.place, t.score, t.stamp, t.head, t.tags, (
+    select json_object_agg(p.name, p.value) from {parts} p
+    where p.key = t.key and p.name = any($8)
+  ) from taken t join firsts f on f.key = t.key order by f.score, f.key;
+end $$;
+`
