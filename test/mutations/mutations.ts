@@ -255,8 +255,8 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     rule: 'PostgreSQL: a renewal moves the deadline',
     file: 'adapters/store/postgres/schema.ts',
-    find: 'score = coalesce(p.score, r.score), stamp',
-    replace: 'score = r.score, stamp',
+    find: 'coalesce(p.score, r.score)',
+    replace: 'r.score',
     tests: ['test/conformance/postgres.test.ts'],
   },
   {
