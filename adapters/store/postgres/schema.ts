@@ -53,7 +53,7 @@ declare
   held text[];
   keys text[];
   failed int[];
-  lost int[];
+  lost int[] := '{}';
 begin
   puts := array(select p from json_populate_recordset(null::{put}, document) p order by p.key);
   held := array(select p.key from unnest(puts) p where p.expect is not null);
@@ -70,10 +70,13 @@ begin
     from unnest(puts) p where p.expect is null and p.unit <> all(failed) order by p.key
     on conflict do nothing returning key
   )
-  select array(
-    select p.unit from unnest(puts) p where p.expect is null and p.unit <> all(failed)
-      and not exists (select 1 from inserted i where i.key = p.key)
-  ) into lost;
+  select array(select i.key from inserted i) into keys;
+  if cardinality(keys) + cardinality(held) < cardinality(puts) then
+    lost := array(
+      select p.unit from unnest(puts) p
+      where p.expect is null and p.unit <> all(failed) and p.key <> all(keys)
+    );
+  end if;
   if cardinality(lost) > 0 or exists (
     select 1 from unnest(puts) p where p.expect is null and p.kind <> 'write'
   ) then
