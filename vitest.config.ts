@@ -9,6 +9,7 @@ const ALONE = 'test/processes/**'
 const config: ViteUserConfig = defineConfig({
   test: {
     maxWorkers: MAX_WORKERS,
+    testTimeout: 30_000,
     projects: [
       {
         extends: true,
@@ -16,7 +17,6 @@ const config: ViteUserConfig = defineConfig({
           name: 'node',
           include: ['test/**/*.test.ts'],
           exclude: ['test/workerd/**', 'test/objects/**', ALONE],
-          testTimeout: 30_000,
           hookTimeout: 60_000,
         },
       },
@@ -25,7 +25,6 @@ const config: ViteUserConfig = defineConfig({
         test: {
           name: 'processes',
           include: [`${ALONE}/*.test.ts`],
-          testTimeout: 30_000,
           hookTimeout: 60_000,
           maxWorkers: 1,
           sequence: { groupOrder: 1 },
@@ -34,12 +33,12 @@ const config: ViteUserConfig = defineConfig({
       {
         extends: true,
         plugins: [cloudflareTest({ wrangler: { configPath: './wrangler.toml' } })],
-        test: { name: 'workerd', include: ['test/workerd/**/*.test.ts'], testTimeout: 30_000 },
+        test: { name: 'workerd', include: ['test/workerd/**/*.test.ts'] },
       },
       {
         extends: true,
         plugins: [cloudflareTest({ wrangler: { configPath: './test/objects/wrangler.toml' } })],
-        test: { name: 'objects', include: ['test/objects/**/*.test.ts'], testTimeout: 30_000 },
+        test: { name: 'objects', include: ['test/objects/**/*.test.ts'] },
       },
     ],
   },

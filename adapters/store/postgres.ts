@@ -153,9 +153,8 @@ class PostgresStore implements Store {
     const { from, limit, into, score, stamp, unless = [], parts = [] } = request
     const version = this.#versions.next()
     const values = [from, limit, into, score, stamp, version, unless, parts]
-    return (
-      await this.#write('select * from {take_1}($1, $2, $3, $4, $5, $6, $7, $8)', values)
-    ).map(withParts)
+    const sql = 'select * from {take_1}($1, $2, $3, $4, $5, $6, $7, $8)'
+    return (await this.#write(sql, values)).map(withParts)
   }
 
   subscribe(channel: string, hear: (at: number) => void): () => void {
